@@ -1,0 +1,34 @@
+"""Checks of constructor arguments that many layers share."""
+
+import numbers
+
+
+def positive_int(value, name):
+    """Returns `value` as an int, or raises unless it is a positive one."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value <= 0:
+        raise ValueError(
+            f"`{name}` must be a positive integer. "
+            f"Received: {name}={value!r}. Pass 1 or more."
+        )
+    return int(value)
+
+
+def rate(value, name):
+    """Returns `value` as a float, or raises unless it is in [0, 1)."""
+    if not isinstance(value, numbers.Real) or not 0 <= value < 1:
+        raise ValueError(
+            f"`{name}` must be a number in [0, 1), the share to drop. "
+            f"Received: {name}={value!r}. Pass 0 for none."
+        )
+    return float(value)
+
+
+def one_of(value, name, choices):
+    """Returns `value`, or raises unless it is one of `choices`."""
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, choices))}. "
+            f"Received: {name}={value!r}."
+        )
+    return value

@@ -1,0 +1,171 @@
+import keras
+import numpy as np
+from keras import ops
+
+
+def concrete_value(tensor):
+    """The NumPy value of a tensor that has one now, else None.
+
+    Symbolic tensors and tensors under a trace (`tf.function`, `jax.jit`)
+    have no value yet.
+    """
+    if isinstance(tensor, (bool, int, float, list, tuple, np.ndarray)):
+        return np.asarray(tensor)
+    if isinstance(tensor, keras.KerasTensor):
+        return None
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        traced = tf.is_symbolic_tensor(tensor)
+    elif backend == "jax":
+        import jax
+
+        traced = isinstance(tensor, jax.core.Tracer)
+    else:
+        traced = getattr(tensor, "is_meta", False)
+    return None if traced else ops.convert_to_numpy(tensor)
+
+
+def as_mask(mask, name):
+    """A boolean mask, True = may be read, from booleans or 0/1 numbers.
+
+    Args:
+        mask: A tensor of any shape, or None.
+        name: What the caller calls it, for the error message.
+
+    Returns:
+        A boolean tensor, or None.
+
+    Raises:
+        ValueError: A number other than 0 and 1 is in the mask. Values under
+            a trace cannot be seen; there, every non-zero number is True.
+    """
+    if mask is None:
+        return None
+    mask = mask if hasattr(mask, "dtype") else np.asarray(mask)
+    if keras.backend.standardize_dtype(mask.dtype) == "bool":
+        return ops.convert_to_tensor(mask)
+    value = concrete_value(mask)
+    if value is not None and not np.isin(value, (0, 1)).all():
+        wrong = value[~np.isin(value, (0, 1))].flat[0]
+        raise ValueError(
+            f"`{name}` must hold booleans, or the numbers 0 and 1 "
+            f"(1 = may be read). Received a value of {wrong}. "
+            f"Compare first, for example `{name}={name} > 0`."
+        )
+    return ops.not_equal(ops.convert_to_tensor(mask), 0)
+
+
+def agree(size, other):
+    """Whether two static sizes can be equal; None is unknown."""
+    return size is None or other is None or size == other
+
+
+def check_mask_shape(mask, name, allowed):
+    """Raises unless the static shape of `mask` is one of `allowed`.
+
+    Args:
+        mask: A tensor.
+        name: What the caller calls it.
+        allowed: A dict from a spelled-out shape, such as `"(B, S)"`, to a
+            tuple of sizes, None where unknown.
+    """
+    shape = tuple(mask.shape)
+    for sizes in allowed.values():
+        if len(sizes) == len(shape) and all(map(agree, shape, sizes)):
+            return
+    expected = " or ".join(
+        f"{words} = {sizes}" for words, sizes in allowed.items()
+    )
+    raise ValueError(
+        f"`{name}` must have shape {expected}. Received: shape {shape}."
+    )
+
+
+def causal_mask(query_length, key_length):
+    """`(1, T, S)`, True where key position s is at most query position t."""
+    rows = ops.arange(query_length, dtype="int32")
+    columns = ops.arange(key_length, dtype="int32")
+    return ops.expand_dims(rows[:, None] >= columns[None, :], 0)
+
+
+def both(mask, other):
+    """The logical and of two broadcastable masks, either of them None."""
+    if mask is None or other is None:
+        return other if mask is None else mask
+    return ops.logical_and(mask, other)
+
+
+def joint_mask(
+    query,
+    key,
+    query_mask=None,
+    value_mask=None,
+    key_mask=None,
+    attention_mask=None,
+    use_causal_mask=False,
+):
+    """Joins every mask of an attention call into one.
+
+    Args:
+        query: `(B, T, ...)`, for its shape.
+        key: `(B, S, ...)`, for its shape.
+        query_mask: `(B, T)`; a query at False gets a zero output.
+        value_mask: `(B, S)`; a position at False is never read.
+        key_mask: `(B, S)`, joined with `value_mask`.
+        attention_mask: `(T, S)`, `(B, T, S)`, `(1, T, S)` or with a heads
+            axis `(B, N, T, S)`: which query may read which position.
+        use_causal_mask: Whether query t reads positions 0 to t only
+            (aligned at the first position, as in Keras).
+
+    Returns:
+        None if nothing is masked, else booleans that broadcast to
+        `(B, T, S)`, or to `(B, N, T, S)` if `attention_mask` has rank 4.
+        Axes along which the mask does not vary stay 1.
+
+    Raises:
+        ValueError: A mask has the wrong shape, or values other than 0/1.
+    """
+    batch, length = query.shape[:2]
+    key_length = key.shape[1]
+    mask = None
+    if query_mask is not None:
+        query_mask = as_mask(query_mask, "query_mask")
+        check_mask_shape(query_mask, "query_mask", {"(B, T)": (batch, length)})
+        mask = query_mask[:, :, None]  # (B, T, 1)
+    for name, given in (("value_mask", value_mask), ("key_mask", key_mask)):
+        if given is not None:
+            given = as_mask(given, name)
+            check_mask_shape(given, name, {"(B, S)": (batch, key_length)})
+            mask = both(mask, given[:, None, :])  # (B, 1, S)
+    if use_causal_mask:
+        causal = causal_mask(ops.shape(query)[1], ops.shape(key)[1])
+        mask = both(mask, causal)  # (B or 1, T, S)
+    if attention_mask is None:
+        return mask
+    attention_mask = as_mask(attention_mask, "attention_mask")
+    if len(attention_mask.shape) == 4:
+        check_mask_shape(
+            attention_mask,
+            "attention_mask",
+            {
+                "(B, N, T, S)": (batch, None, length, key_length),
+                "(1, N, T, S)": (1, None, length, key_length),
+            },
+        )
+        mask = None if mask is None else mask[:, None]
+        return both(mask, attention_mask)
+    check_mask_shape(
+        attention_mask,
+        "attention_mask",
+        {
+            "(B, T, S)": (batch, length, key_length),
+            "(1, T, S)": (1, length, key_length),
+            "(B, 1, S)": (batch, 1, key_length),
+            "(T, S)": (length, key_length),
+        },
+    )
+    if len(attention_mask.shape) == 2:
+        attention_mask = attention_mask[None]
+    return both(mask, attention_mask)

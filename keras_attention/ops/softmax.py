@@ -1,0 +1,33 @@
+import keras
+from keras import ops
+
+
+def masked_softmax(logits, mask=None, axis=-1):
+    """Softmax over the readable positions, in float32 or wider.
+
+    Args:
+        logits: A float tensor.
+        mask: Booleans that broadcast to `logits`, True = may be read.
+        axis: The axis to normalize, an int or a tuple.
+
+    Returns:
+        Scores of the shape of `logits`, float32 (float64 if `logits` are).
+        Masked positions get exactly 0, so a row in which nothing may be read
+        is all zeros, and no masked logit (infinite or NaN included) moves
+        the others.
+    """
+    logits = ops.cast(logits, wide_dtype(logits.dtype))
+    if mask is None:
+        return ops.softmax(logits, axis=axis)
+    # A finite floor: infinities would turn a fully masked row into NaN, also
+    # in the gradient.
+    logits = ops.where(mask, logits, -1e30)
+    # A row with nothing to read must give zeros: after the softmax, not
+    # before, or a large negative logit turns the row into a plain mean.
+    return ops.where(mask, ops.softmax(logits, axis=axis), 0.0)
+
+
+def wide_dtype(dtype):
+    """The dtype a softmax runs in: float32, or float64 if given that."""
+    dtype = keras.backend.standardize_dtype(dtype)
+    return "float64" if dtype == "float64" else "float32"
