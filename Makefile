@@ -1,0 +1,102 @@
+# Every target works from a fresh clone with Python 3.11 (or newer), pip and
+# make: it creates .venv, adds what it needs, and remembers that in a stamp, so
+# that a second run installs nothing. A changed pyproject.toml is installed anew.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# Bytecode is compiled when a module is first imported: most never are.
+INSTALL := $(BIN)/python -m pip install -qq --no-compile \
+	--disable-pip-version-check
+# Named exactly, so that pip takes a CPU build where it has been given one.
+TORCH := torch==2.13.0
+
+PYTEST := $(BIN)/python -m pytest
+# Extra arguments for pytest: make test PYTEST_FLAGS="-x -k additive"
+PYTEST_FLAGS ?=
+# The promises of layers, ops, decoding and models hold on every backend.
+BACKEND_TESTS := tests/ops tests/layers tests/decoding tests/models \
+	tests/test_package.py
+SELECT ?= not slow
+DEMO_FOLDER ?= runs/demo
+
+.PHONY: help demo test test-all test-tensorflow test-jax test-torch lint \
+	format dist bench clean
+
+help:
+	@echo "make demo      train RNNSearch and see what it reads (TensorFlow)"
+	@echo "make test      all tests on TensorFlow, the promises on JAX and torch"
+	@echo "make test-all  the same with the slow tests"
+	@echo "make lint      style, import rules, types"
+	@echo "make format    rewrite the code in the style that lint asks for"
+	@echo "make dist      wheel and sdist, tried on each backend"
+	@echo "make bench     time and memory against peers"
+	@echo "make clean     remove .venv, dist and caches"
+
+$(VENV)/.created:
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"Python 3.11 or newer is needed; name it: make PYTHON=...")'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.created
+	@echo "Installing TensorFlow and the applications extra into $(VENV)"
+	@$(INSTALL) -e ".[applications]"
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/.created
+	@echo "Installing TensorFlow, JAX, torch and the test extra into $(VENV)"
+	@$(INSTALL) "$(TORCH)"
+	@$(INSTALL) -e ".[tensorflow,jax,torch,test]"
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.test
+	@echo "Installing the bench extra into $(VENV)"
+	@$(INSTALL) -e ".[bench]"
+	@touch $@
+
+$(VENV)/.lint: pyproject.toml | $(VENV)/.created
+	@echo "Installing the dev extra into $(VENV)"
+	@$(INSTALL) -e ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.demo
+	KERAS_BACKEND=tensorflow $(BIN)/python -m applications.translation.train \
+		--recipe demo --run $(DEMO_FOLDER)
+
+test: test-tensorflow test-jax test-torch
+
+test-all: SELECT := slow or not slow
+test-all: test
+
+test-tensorflow: $(VENV)/.test
+	KERAS_BACKEND=tensorflow $(PYTEST) -m "$(SELECT)" $(PYTEST_FLAGS)
+
+test-jax test-torch: test-%: $(VENV)/.test
+	KERAS_BACKEND=$* $(PYTEST) -m "($(SELECT)) and not one_backend" \
+		$(PYTEST_FLAGS) $(BACKEND_TESTS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+dist: $(VENV)/.lint
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tools/check_wheel.py dist/*.whl --pin "$(TORCH)"
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache
+	find keras_attention applications benchmarks tests tools \
+		-name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,142 @@
+"""What `import keras_attention` costs, brings along and says."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_attention
+from keras_attention.extras import require
+
+NEVER = (
+    "PIL",
+    "av",
+    "huggingface_hub",
+    "keras_hub",
+    "matplotlib",
+    "sacrebleu",
+    "sentencepiece",
+    "tensorboard",
+    "tensorflow_datasets",
+    "tensorflow_text",
+    "tokenizers",
+)
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def run(code, *path, **environment):
+    """Runs `code` in a fresh interpreter that finds this clone's package."""
+    root = Path(keras_attention.__file__).parents[1]
+    path = os.pathsep.join(map(str, [*path, root]))
+    environment = os.environ | {
+        "KERAS_BACKEND": keras.backend.backend(),
+        "PYTHONPATH": path,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        **environment,
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+
+
+def output(code):
+    result = run(code)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_the_import_adds_less_than_a_third_of_a_second():
+    code = """if True:
+    import json, sys, time
+    import keras
+    before, modules = time.process_time(), set(sys.modules)
+    import keras_attention
+    for name in dir(keras_attention):
+        getattr(keras_attention, name)
+    print(json.dumps(time.process_time() - before))
+    """
+    # The first run may compile bytecode; CPU time is of all threads, some of
+    # which are the backend's own, so the smallest of three is the import's.
+    costs = [output(code) for _ in range(3)]
+    assert min(costs) < 0.3, costs
+
+
+def test_the_import_brings_nothing_that_keras_did_not():
+    code = """if True:
+    import json, sys
+    import keras
+    before = set(sys.modules)
+    import keras_attention
+    for name in dir(keras_attention):
+        getattr(keras_attention, name)
+    print(json.dumps(sorted(set(sys.modules) - before)))
+    """
+    added = {m.partition(".")[0] for m in output(code)}
+    assert "keras_attention" in added
+    assert not added.intersection(NEVER + BACKENDS)
+
+
+def test_the_version_is_that_of_the_distribution():
+    try:
+        installed = metadata.version("keras-attention-layers")
+    except metadata.PackageNotFoundError:
+        pytest.skip("the distribution is not installed")
+    assert keras_attention.__version__ == installed
+
+
+def test_without_a_backend_the_import_names_the_extras(tmp_path):
+    # A module of the backend's name that fails as a missing one does.
+    backend = keras.backend.backend()
+    (tmp_path / f"{backend}.py").write_text(
+        f"raise ModuleNotFoundError('No module named {backend!r}', "
+        f"name={backend!r})"
+    )
+    result = run("import keras_attention", tmp_path)
+    assert result.returncode == 1
+    message = result.stderr.splitlines()[-1]
+    assert message.startswith("ImportError: Keras needs a backend")
+    assert f"no module named '{backend}'" in message
+    for extra in BACKENDS:
+        assert f"[{extra}]" in message
+
+
+def test_the_package_of_2019_is_reported_at_import(tmp_path):
+    info = tmp_path / "keras_attention-1.0.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: keras-attention\nVersion: 1.0.0\n"
+    )
+    code = "import keras_attention"
+    assert "pip uninstall keras-attention" in run(code, tmp_path).stderr
+    assert "pip uninstall" not in run(code).stderr
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'layer'"):
+        keras_attention.layer  # noqa: B018
+
+
+def test_require_returns_the_module_of_a_dotted_name():
+    assert require("os.path", extra="applications") is os.path
+
+
+def test_require_names_the_extra_of_a_missing_package():
+    with pytest.raises(ImportError, match=r"keras-attention-layers\[video\]"):
+        require("no_such_package.reader", extra="video")
+
+
+def test_require_does_not_blame_the_extra_for_a_broken_package(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "half_installed.py").write_text("import not_there")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="not_there"):
+        require("half_installed", extra="hub")
