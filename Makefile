@@ -21,7 +21,7 @@ SELECT ?= not slow
 DEMO_FOLDER ?= runs/demo
 
 .PHONY: help demo test test-all test-tensorflow test-jax test-torch lint \
-	format dist bench clean
+	lint-style lint-imports lint-types format dist bench clean
 
 help:
 	@echo "make demo      train RNNSearch and see what it reads (TensorFlow)"
@@ -77,10 +77,18 @@ test-jax test-torch: test-%: $(VENV)/.test
 	KERAS_BACKEND=$* $(PYTEST) -m "($(SELECT)) and not one_backend" \
 		$(PYTEST_FLAGS) $(BACKEND_TESTS)
 
-lint: $(VENV)/.lint
+lint: lint-style lint-imports lint-types
+
+lint-style: $(VENV)/.lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+lint-imports: $(VENV)/.lint
 	$(BIN)/lint-imports
+
+# With the backends there, so that what it says does not depend on the order
+# in which targets were made.
+lint-types: $(VENV)/.lint $(VENV)/.test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/.lint
