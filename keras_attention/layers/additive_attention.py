@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.attention import Attention
+from keras_attention.layers.attention import Attention, on_rows
 from keras_attention.ops import checks
 from keras_attention.ops.additive import additive_attention
 
@@ -148,7 +148,7 @@ class AdditiveAttention(Attention):
 
     def read(self, query, key, value, mask, return_scores, dropout_rate):
         return additive_attention(
-            self.query_dense(query),  # (B, T, U)
+            on_rows(self.query_dense, query),  # (B, T, U)
             key,  # (B, S, U)
             value,
             self.read_vector(),

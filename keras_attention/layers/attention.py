@@ -263,3 +263,14 @@ class Attention(keras.layers.Layer):
             "dropout": self.dropout,
             "seed": self.seed,
         }
+
+
+def on_rows(dense, x):
+    """`dense(x)` for `(B, T, D)`, computed on rows `(B x T, D)`.
+
+    On TensorFlow a Dense layer on rank 3 is a tensordot, whose gradient XLA
+    refuses inside a loop.
+    """
+    rows = dense(ops.reshape(x, (-1, x.shape[-1])))
+    length = ops.shape(x)[1] if x.shape[1] is None else x.shape[1]
+    return ops.reshape(rows, (-1, length, rows.shape[-1]))

@@ -1,0 +1,458 @@
+import keras
+from keras import ops, tree
+
+from keras_attention.layers.attention import Attention
+from keras_attention.ops import checks
+from keras_attention.ops.loops import scan
+from keras_attention.ops.masks import as_mask, check_mask_shape
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class AttentionRNN(keras.layers.Layer):
+    """Runs a recurrent decoder that reads from a memory at every step.
+
+    The recurrence of attentional sequence-to-sequence models, for any Keras
+    RNN cell and any attention layer of this package. With the query from the
+    previous state (Bahdanau et al., 2015, appendix A.2.2):
+
+        c_t = attention(query=s_{t-1}, memory)
+        s_t = cell([x_t; c_t], s_{t-1})
+
+    and with the query from the current one (Luong et al., 2015, section 3):
+
+        s_t  = cell([x_t; h_{t-1}], s_{t-1})    h_{t-1} with input feeding
+        c_t  = attention(query=s_t, memory)
+        h_t  = tanh(W_c [c_t; s_t])             the attentional layer
+
+    A gate scales what was read (Xu et al., 2015, section 4.2.1):
+    `c_t <- sigmoid(W query + b) * c_t`.
+
+    `keras.layers.RNN` cannot do this in Keras 3: it takes no constants, and
+    its states have fixed sizes. Here the memory is a call argument, so that
+    the layer sits in functional models and saves like any other.
+
+    Args:
+        cell: A Keras RNN cell (`GRUCell`, `LSTMCell`, `StackedRNNCells`, or
+            one of your own). The query is its output, the first state of the
+            (last) cell.
+        attention: An attention layer of this package.
+        query_from: `"previous"` or `"current"` state.
+        attentional_layer: Size of `h`; None for none, and the output is the
+            cell's.
+        gate: `"scalar"`, `"vector"` (one value per feature of the context) or
+            None.
+        input_feeding: Whether `h_{t-1}` is an input of the cell; needs
+            `attentional_layer`.
+        **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(B, T, D)`.
+        memory: `(B, S, V)`.
+        memory_mask: Booleans `(B, S)`; a position at False is never read.
+        inputs_mask: Booleans `(B, T)`; a step at False keeps the state and
+            gives zeros.
+        initial_state: The cell's, `(B, units)` or a list of such; zeros if
+            None.
+        return_attention_scores: Whether the result holds `scores`.
+        training: Passed to the cell.
+
+    Returns:
+        A dict: `outputs` `(B, T, units)`, `contexts` `(B, T, V)` after the
+        gate, `states` after the last step (`step` goes on from there),
+        `scores` `(B, T, S)` if asked for, and what else the attention
+        reports, over time.
+
+    Raises:
+        ValueError: An argument is not one of those above, or sizes do not
+            fit.
+
+    Examples:
+        >>> import keras, numpy as np
+        >>> from keras_attention import layers
+        >>> decoder = layers.AttentionRNN(
+        ...     keras.layers.GRUCell(7), layers.AdditiveAttention(5)
+        ... )
+        >>> words = np.random.normal(size=(2, 3, 11))
+        >>> annotations = np.random.normal(size=(2, 13, 17))
+        >>> result = decoder(words, annotations, return_attention_scores=True)
+        >>> tuple(result["outputs"].shape), tuple(result["scores"].shape)
+        ((2, 3, 7), (2, 3, 13))
+
+    Reference:
+        [Bahdanau et al., 2015](https://arxiv.org/abs/1409.0473), A.2.2;
+        [Luong et al., 2015](https://arxiv.org/abs/1508.04025), 3.3;
+        [Xu et al., 2015](https://arxiv.org/abs/1502.03044), 4.2.1.
+    """
+
+    def __init__(
+        self,
+        cell,
+        attention,
+        query_from: str = "previous",
+        attentional_layer: int | None = None,
+        gate: str | None = None,
+        input_feeding: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.cell = check_cell(cell)
+        self.attention = check_attention(attention)
+        self.query_from = checks.one_of(
+            query_from, "query_from", ("previous", "current")
+        )
+        self.gate = checks.one_of(gate, "gate", (None, "scalar", "vector"))
+        if attentional_layer is not None:
+            checks.positive_int(attentional_layer, "attentional_layer")
+        elif input_feeding:
+            raise ValueError(
+                "`input_feeding` feeds the attentional layer's output back, "
+                "so there must be one. Received: input_feeding=True, "
+                "attentional_layer=None. Set `attentional_layer` to its size."
+            )
+        self.attentional_layer = attentional_layer
+        self.input_feeding = input_feeding
+        self.attentional_dense = None
+        if attentional_layer is not None:
+            self.attentional_dense = keras.layers.Dense(
+                attentional_layer,
+                activation="tanh",
+                use_bias=False,
+                dtype=self.dtype_policy,
+                name="attentional",
+            )
+        self.gate_dense = None
+        self.supports_masking = True
+
+    def build(self, inputs_shape, memory_shape):
+        for name, shape in (("inputs", inputs_shape), ("memory", memory_shape)):
+            if len(shape) != 3:
+                raise ValueError(
+                    f"`{name}` must have shape (batch, length, features). "
+                    f"Received: shape {tuple(shape)}."
+                )
+        batch, steps, features = inputs_shape
+        units = self.output_units()
+        # A cell or attention that comes back from a file is built already.
+        if not self.attention.built:
+            self.attention.build((batch, steps, units), tuple(memory_shape))
+        context = self.attention.compute_output_shape(
+            (batch, steps, units), tuple(memory_shape)
+        )[-1]
+        if self.query_from == "previous":
+            features += context
+        if self.input_feeding:
+            features += self.attentional_layer
+        if not self.cell.built:
+            self.cell.build((batch, features))
+        if self.attentional_dense is not None:
+            self.attentional_dense.build((batch, context + units))
+        if self.gate is not None:
+            self.gate_dense = keras.layers.Dense(
+                1 if self.gate == "scalar" else context,
+                activation="sigmoid",
+                dtype=self.dtype_policy,
+                name="gate",
+            )
+            self.gate_dense.build((batch, units))
+
+    def output_units(self):
+        """Size of the cell's output, which is the query's."""
+        size = getattr(self.cell, "output_size", None)
+        return tree.flatten(self.cell.state_size)[0] if size is None else size
+
+    def call(
+        self,
+        inputs,
+        memory,
+        memory_mask=None,
+        inputs_mask=None,
+        initial_state=None,
+        return_attention_scores=False,
+        training=None,
+    ):
+        projected = self.memory(memory, memory_mask)
+        state = self.initial_state(projected, initial_state)
+        xs = ops.transpose(inputs, (1, 0, 2))  # (T, B, D)
+        if inputs_mask is not None:
+            inputs_mask = as_mask(inputs_mask, "inputs_mask")
+            check_mask_shape(
+                inputs_mask, "inputs_mask", {"(B, T)": inputs.shape[:2]}
+            )
+            xs = (xs, ops.transpose(inputs_mask))
+        self._draw_dropout_masks(inputs, projected, state, training)
+
+        def step(state, x):
+            x, keep = x if inputs_mask is not None else (x, None)
+            output, new_state, extras = self._step(
+                x, projected, state, return_attention_scores, training
+            )
+            result = {"outputs": output, **extras}
+            if keep is not None:
+                new_state = tree.map_structure(
+                    lambda new, old: where_kept(keep, new, old),
+                    new_state,
+                    state,
+                )
+                result = tree.map_structure(
+                    lambda x: where_kept(keep, x, ops.zeros_like(x)), result
+                )
+            return new_state, result
+
+        state, result = scan(step, state, xs)
+        self._forget_dropout_masks()
+        result = {
+            name: ops.moveaxis(x, 0, 1) for name, x in result.items()
+        }  # (B, T, ...)
+        return {**result, "states": state}
+
+    def memory(self, memory, mask=None):
+        """Projects a source once; see `Attention.memory`.
+
+        Args:
+            memory: `(B, S, V)`.
+            mask: Booleans `(B, S)`, True = may be read.
+
+        Returns:
+            A dict of tensors with leading axis B.
+        """
+        return self.attention.memory(memory, mask=mask)
+
+    def initial_state(self, memory, cell_state=None):
+        """The state before the first step.
+
+        Args:
+            memory: What `memory` returned.
+            cell_state: The cell's state, `(B, units)` or a list of such;
+                zeros if None.
+
+        Returns:
+            A dict of nests with leading axis B: `cell`, `attention`, and
+            `feed` with input feeding.
+        """
+        batch = ops.shape(memory["value"])[0]
+        zeros = self._zero_cell_state(batch)
+        if cell_state is None:
+            cell_state = zeros
+        else:
+            flat = tree.flatten(cell_state)
+            expected = tree.flatten(zeros)
+            got = [tuple(x.shape) for x in flat]
+            want = [(None, x.shape[-1]) for x in expected]
+            if [s[1:] for s in got] != [s[1:] for s in want]:
+                raise ValueError(
+                    "`initial_state` must match the cell's states. "
+                    f"Received: shapes {got}, expected {want}."
+                )
+            cell_state = tree.pack_sequence_as(
+                zeros, [ops.cast(x, self.compute_dtype) for x in flat]
+            )
+        state = {
+            "cell": cell_state,
+            "attention": self.attention.initial_state(memory),
+        }
+        if self.input_feeding:
+            state["feed"] = ops.zeros(
+                (batch, self.attentional_layer), self.compute_dtype
+            )
+        return state
+
+    def _zero_cell_state(self, batch):
+        if hasattr(self.cell, "get_initial_state"):
+            state = self.cell.get_initial_state(batch_size=batch)
+        else:
+            state = tree.map_structure(
+                lambda size: ops.zeros((batch, size)), self.cell.state_size
+            )
+        state = state if tree.is_nested(state) else [state]
+        return tree.map_structure(
+            lambda x: ops.cast(x, self.compute_dtype), list(state)
+        )
+
+    def step(self, inputs, memory, state, return_attention_scores=False):
+        """One step of the recurrence, as in inference.
+
+        Args:
+            inputs: `(B, D)`, or `(B, K, D)` for K hypotheses per memory.
+            memory: What `memory` returned.
+            state: What `initial_state` or the last step returned; the
+                leading axis is B, or B x K with the hypotheses of a source
+                next to each other.
+            return_attention_scores: Whether `extras` holds `scores`.
+
+        Returns:
+            A tuple of output `(B, units)` or `(B, K, units)`, state, and
+            extras: a dict with `contexts`, `scores` if asked for, and what
+            the attention reports.
+        """
+        inputs = ops.cast(ops.convert_to_tensor(inputs), self.compute_dtype)
+        if len(inputs.shape) == 2:
+            return self._step(
+                inputs, memory, state, return_attention_scores, False
+            )
+        if len(inputs.shape) != 3:
+            raise ValueError(
+                "`inputs` of a step must have shape (B, D) or (B, K, D). "
+                f"Received: shape {tuple(inputs.shape)}."
+            )
+        hypotheses, features = ops.shape(inputs)[1], inputs.shape[-1]
+        output, state, extras = self._step(
+            ops.reshape(inputs, (-1, features)),
+            memory,
+            state,
+            return_attention_scores,
+            False,
+            hypotheses,
+        )
+
+        def unfold(x):
+            return ops.reshape(x, (-1, hypotheses, *ops.shape(x)[1:]))
+
+        return unfold(output), state, tree.map_structure(unfold, extras)
+
+    def _step(
+        self, x, memory, state, return_scores, training, hypotheses=None
+    ):
+        """Inputs, states and results `(B, .)`, or `(B x K, .)`."""
+        cell_state = state["cell"]
+        parts = [x]
+        if self.query_from == "previous":
+            query = self._output_of(cell_state)
+            context, attention_state, extras = self._read(
+                query, memory, state["attention"], return_scores, hypotheses
+            )
+            parts.append(context)
+        if self.input_feeding:
+            parts.append(state["feed"])
+        kwargs = {"training": training} if takes_training(self.cell) else {}
+        output, cell_state = self.cell(
+            ops.concatenate(parts, -1) if len(parts) > 1 else x,
+            cell_state,
+            **kwargs,
+        )
+        cell_state = tree.pack_sequence_as(
+            state["cell"], tree.flatten(cell_state)
+        )
+        if self.query_from == "current":
+            context, attention_state, extras = self._read(
+                output, memory, state["attention"], return_scores, hypotheses
+            )
+        if self.attentional_dense is not None:
+            output = self.attentional_dense(
+                ops.concatenate([context, output], -1)
+            )
+        new_state = {"cell": cell_state, "attention": attention_state}
+        if self.input_feeding:
+            new_state["feed"] = output
+        return output, new_state, {"contexts": context, **extras}
+
+    def _output_of(self, cell_state):
+        """The output that left this state: a (last) cell's first state."""
+        last = cell_state[-1] if tree.is_nested(cell_state[-1]) else cell_state
+        return tree.flatten(last)[0]
+
+    def _read(self, query, memory, state, return_scores, hypotheses):
+        gate = 1 if self.gate_dense is None else self.gate_dense(query)
+        if hypotheses is not None:
+            query = ops.reshape(query, (-1, hypotheses, query.shape[-1]))
+        context, state, extras = self.attention.step(
+            query, memory, state, return_attention_scores=return_scores
+        )
+        if hypotheses is not None:
+            context, extras = tree.map_structure(
+                lambda x: ops.reshape(x, (-1, *ops.shape(x)[2:])),
+                (context, extras),
+            )
+        return context * gate, state, extras
+
+    def _draw_dropout_masks(self, inputs, memory, state, training):
+        """Draws the cells' dropout masks before the loop.
+
+        A draw inside it would leak out of the trace on JAX, and would differ
+        from step to step.
+        """
+        if not training:
+            return
+        cells = getattr(self.cell, "cells", [self.cell])
+        x = inputs[:, 0]
+        states = state["cell"] if len(cells) > 1 else [state["cell"]]
+        for i, cell in enumerate(cells):
+            if i == 0:
+                parts = [x]
+                if self.query_from == "previous":
+                    parts.append(ops.zeros_like(memory["value"][:, 0]))
+                if self.input_feeding:
+                    parts.append(state["feed"])
+                x = ops.concatenate(parts, -1)
+            if getattr(cell, "dropout", 0) and hasattr(
+                cell, "get_dropout_mask"
+            ):
+                cell.get_dropout_mask(x)
+            first = tree.flatten(states[i])[0]
+            if getattr(cell, "recurrent_dropout", 0) and hasattr(
+                cell, "get_recurrent_dropout_mask"
+            ):
+                cell.get_recurrent_dropout_mask(first)
+            x = first
+
+    def _forget_dropout_masks(self):
+        for cell in getattr(self.cell, "cells", [self.cell]):
+            for name in ("reset_dropout_mask", "reset_recurrent_dropout_mask"):
+                if hasattr(cell, name):
+                    getattr(cell, name)()
+
+    def compute_mask(self, inputs, previous_mask):
+        return None
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "cell": serialize(self.cell),
+            "attention": serialize(self.attention),
+            "query_from": self.query_from,
+            "attentional_layer": self.attentional_layer,
+            "gate": self.gate,
+            "input_feeding": self.input_feeding,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("cell", "attention"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)
+
+
+def where_kept(keep, new, old):
+    """`new` where `keep` `(B,)` is True, `old` elsewhere."""
+    keep = ops.reshape(keep, (-1,) + (1,) * (len(new.shape) - 1))
+    return ops.where(keep, new, old)
+
+
+def takes_training(cell):
+    return getattr(cell, "_call_has_training_arg", False)
+
+
+def check_cell(cell):
+    if callable(cell) and hasattr(cell, "state_size"):
+        return cell
+    raise ValueError(
+        "`cell` must be a Keras RNN cell: callable, with a `state_size`. "
+        f"Received: cell={cell!r}. Pass for example `keras.layers.GRUCell(8)`."
+    )
+
+
+def check_attention(attention):
+    if not (hasattr(attention, "memory") and hasattr(attention, "step")):
+        raise ValueError(
+            "`attention` must be an attention layer of keras_attention, with "
+            f"`memory` and `step`. Received: attention={attention!r}. Pass "
+            "for example `AdditiveAttention(units=8)`."
+        )
+    if isinstance(attention, Attention) and attention.dropout:
+        raise ValueError(
+            "An attention inside a recurrence must have no dropout of its "
+            f"own. Received: dropout={attention.dropout}. Use the cell's "
+            "`dropout` (it drops the context too), or drop the outputs."
+        )
+    return attention
