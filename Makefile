@@ -5,9 +5,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-# Bytecode is compiled when a module is first imported: most never are.
-INSTALL := $(BIN)/python -m pip install -qq --no-compile \
-	--disable-pip-version-check
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 # Named exactly, so that pip takes a CPU build where it has been given one.
 TORCH := torch==2.13.0
 

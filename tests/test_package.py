@@ -47,39 +47,37 @@ def run(code, *path, **environment):
     )
 
 
-def output(code):
-    result = run(code)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
-
-
-def test_the_import_adds_less_than_a_third_of_a_second():
-    code = """if True:
+IMPORT = """if True:
     import json, sys, time
     import keras
     before, modules = time.process_time(), set(sys.modules)
     import keras_attention
     for name in dir(keras_attention):
         getattr(keras_attention, name)
-    print(json.dumps(time.process_time() - before))
-    """
-    # The first run may compile bytecode; CPU time is of all threads, some of
-    # which are the backend's own, so the smallest of three is the import's.
-    costs = [output(code) for _ in range(3)]
+    cost = time.process_time() - before
+    print(json.dumps([cost, sorted(set(sys.modules) - modules)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported():
+    """CPU seconds of the import, its modules, and what it printed."""
+    result = run(IMPORT)
+    assert result.returncode == 0, result.stderr
+    return *json.loads(result.stdout), result.stderr
+
+
+def test_the_import_adds_less_than_a_third_of_a_second(imported):
+    costs = [imported[0]]
+    # CPU time is that of all threads, the backend's own among them, and a
+    # first run may compile bytecode: only a cost that stays is the import's.
+    while costs[-1] >= 0.3 and len(costs) < 4:
+        costs.append(json.loads(run(IMPORT).stdout)[0])
     assert min(costs) < 0.3, costs
 
 
-def test_the_import_brings_nothing_that_keras_did_not():
-    code = """if True:
-    import json, sys
-    import keras
-    before = set(sys.modules)
-    import keras_attention
-    for name in dir(keras_attention):
-        getattr(keras_attention, name)
-    print(json.dumps(sorted(set(sys.modules) - before)))
-    """
-    added = {m.partition(".")[0] for m in output(code)}
+def test_the_import_brings_nothing_that_keras_did_not(imported):
+    added = {name.partition(".")[0] for name in imported[1]}
     assert "keras_attention" in added
     assert not added.intersection(NEVER + BACKENDS)
 
@@ -96,8 +94,7 @@ def test_without_a_backend_the_import_names_the_extras(tmp_path):
     # A module of the backend's name that fails as a missing one does.
     backend = keras.backend.backend()
     (tmp_path / f"{backend}.py").write_text(
-        f"raise ModuleNotFoundError('No module named {backend!r}', "
-        f"name={backend!r})"
+        f"raise ModuleNotFoundError('not installed', name={backend!r})"
     )
     result = run("import keras_attention", tmp_path)
     assert result.returncode == 1
@@ -108,15 +105,16 @@ def test_without_a_backend_the_import_names_the_extras(tmp_path):
         assert f"[{extra}]" in message
 
 
-def test_the_package_of_2019_is_reported_at_import(tmp_path):
+def test_the_package_of_2019_is_reported_at_import(tmp_path, imported):
     info = tmp_path / "keras_attention-1.0.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: keras-attention\nVersion: 1.0.0\n"
     )
-    code = "import keras_attention"
-    assert "pip uninstall keras-attention" in run(code, tmp_path).stderr
-    assert "pip uninstall" not in run(code).stderr
+    result = run("import keras_attention", tmp_path)
+    assert result.returncode == 0
+    assert "pip uninstall keras-attention" in result.stderr
+    assert "pip uninstall" not in imported[2]
 
 
 def test_an_unknown_name_is_an_attribute_error():
