@@ -1,0 +1,91 @@
+"""Working through an axis in blocks, with a gradient of one's own."""
+
+from keras import ops
+
+
+def with_gradient(forward, backward):
+    """A function whose gradient is written by hand, on every backend.
+
+    Args:
+        forward: `forward(*inputs)` returns the output tensor and `saved`,
+            any nest of tensors that the gradient needs.
+        backward: `backward(inputs, saved, upstream)` returns a tuple with
+            the gradient of each input, in the input's dtype.
+
+    Returns:
+        `function(*inputs)`, the output. Inputs are float tensors; what has
+        no gradient (masks, lengths) is closed over. There is no second
+        derivative.
+    """
+
+    def function(*inputs):
+        output, saved = forward(*inputs)
+
+        # TensorFlow and JAX pass the upstream gradient alone, torch passes
+        # the inputs first.
+        def gradient(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+            return backward(inputs, saved, upstream)
+
+        return output, gradient
+
+    return ops.custom_gradient(function)
+
+
+def num_blocks(length, block_size):
+    """How many blocks cover a length, an int or a scalar tensor."""
+    return (length + block_size - 1) // block_size
+
+
+def pad_blocks(tensor, axis, block_size, value=0):
+    """Pads the end of an axis up to a multiple of the block size."""
+    length = tensor.shape[axis]
+    if length is None:
+        length = ops.shape(tensor)[axis]
+    elif length % block_size == 0:
+        return tensor
+    padding = [(0, 0)] * len(tensor.shape)
+    padding[axis] = (0, -length % block_size)
+    return ops.pad(tensor, padding, constant_values=value)
+
+
+def take_block(tensor, starts, sizes):
+    """A block of a tensor; along axes of size 1 the only entry is taken.
+
+    Args:
+        tensor: Any tensor. An axis of unknown size counts as longer than 1.
+        starts: Where the block starts, one int or scalar per axis.
+        sizes: The block's size, one int per axis.
+    """
+    starts, sizes = _broadcast(tensor, starts, sizes)
+    return ops.slice(tensor, starts, sizes)
+
+
+def put_block(tensor, starts, block):
+    """The tensor with a block of it replaced."""
+    return ops.slice_update(tensor, starts, block)
+
+
+def add_block(tensor, starts, block):
+    """The tensor with a block added where `take_block` would take it.
+
+    Axes along which the tensor has size 1 and the block more are summed:
+    the gradient of broadcasting.
+    """
+    axes = tuple(
+        axis
+        for axis, size in enumerate(tensor.shape)
+        if size == 1 and block.shape[axis] != 1
+    )
+    if axes:
+        block = ops.sum(block, axis=axes, keepdims=True)
+    starts, sizes = _broadcast(tensor, starts, block.shape)
+    before = ops.slice(tensor, starts, sizes)
+    return ops.slice_update(tensor, starts, before + block)
+
+
+def _broadcast(tensor, starts, sizes):
+    single = [size == 1 for size in tensor.shape]
+    starts = [0 if one else x for one, x in zip(single, starts, strict=True)]
+    sizes = [1 if one else x for one, x in zip(single, sizes, strict=True)]
+    return starts, sizes

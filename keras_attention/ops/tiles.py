@@ -1,0 +1,297 @@
+"""Dot-product attention that never holds its logits."""
+
+from keras import ops
+
+from keras_attention.ops import blocks
+from keras_attention.ops.softmax import wide_dtype
+
+# Tiles of QUERIES x KEYS logits, one head at a time: of the sizes tried the
+# fastest on a CPU, where a tile and its exponentials stay in the L2 cache.
+QUERIES, KEYS = 256, 512
+
+
+def tiled_attention(
+    query, key, value, mask=None, causal=False, bias=None, scale=1.0
+):
+    """The output of `dot_product_attention`, computed tile by tile.
+
+    Goes through one head after the other, through its queries in blocks, and
+    for each block through the keys in blocks, with the running softmax of
+    Milakov and Gimelshein, 2018. Causal blocks after the diagonal are not
+    computed. For the gradient, only the output and the logarithm of each
+    row's sum are kept, and the tiles computed again (Dao et al., 2022).
+
+    Arguments and result are those of `dot_product_attention`. There is no
+    second derivative.
+    """
+    tiles = Tiles(query, key, mask, causal)
+    inputs = [
+        tiles.pad(_heads_first(query * scale), {2: tiles.queries}),
+        tiles.pad(_heads_first(key), {2: tiles.keys}),
+        tiles.pad(_heads_first(value), {2: tiles.keys}),
+    ]
+    if bias is not None:
+        bias = ops.cast(bias, tiles.dtype)
+        inputs.append(tiles.pad(bias, {2: tiles.queries, 3: tiles.keys}))
+    attention = blocks.with_gradient(tiles.forward, tiles.backward)
+    output = attention(*inputs)  # (B, N, padded T, Hv)
+    return _heads_first(output[:, :, : ops.shape(query)[1]])
+
+
+def _heads_first(tensor):
+    """`(B, T, N, H)` to `(B, N, T, H)`, or back."""
+    return ops.transpose(tensor, (0, 2, 1, 3))
+
+
+class Tiles:
+    """The loops over heads and tiles, forward and backward."""
+
+    def __init__(self, query, key, mask, causal):
+        self.dtype = wide_dtype(query.dtype)
+        self.causal = causal
+        self.group = query.shape[2] // key.shape[2]
+        self.queries = _block_size(query.shape[1], QUERIES)
+        self.keys = _block_size(key.shape[1], KEYS)
+        self.key_length = ops.shape(key)[1]
+        self.mask = mask
+        if mask is not None:
+            # Padded with False: what is added is never read.
+            self.mask = self.pad(mask, {2: self.queries, 3: self.keys})
+        has_columns = mask is not None and mask.shape[3] != 1
+        fits = key.shape[1] is not None and key.shape[1] % self.keys == 0
+        self.hide_padding = not (has_columns or fits)
+
+    def pad(self, tensor, block_sizes):
+        """Pads the given axes to whole blocks, unless they broadcast."""
+        for axis, size in block_sizes.items():
+            if len(block_sizes) == 1 or tensor.shape[axis] != 1:
+                tensor = blocks.pad_blocks(tensor, axis, size)
+        return tensor
+
+    def forward(self, query, key, value, bias=None):
+        """Output and, to be saved, output and the log-sum of each row."""
+        batch, heads, length, _ = ops.shape(query)
+        output = ops.zeros((batch, heads, length, value.shape[-1]), value.dtype)
+        log_sum = ops.zeros((batch, heads, length, 1), self.dtype)
+
+        def head(i, carry):
+            output, log_sum = carry
+            b, n = i // heads, i % heads
+            output_n, log_sum_n = self.head_forward(
+                _head(query, b, n),
+                _head(key, b, n // self.group),
+                _head(value, b, n // self.group),
+                _head(bias, b, n),
+                _head(self.mask, b, n),
+            )
+            return (
+                ops.slice_update(output, (b, n, 0, 0), output_n[None, None]),
+                ops.slice_update(log_sum, (b, n, 0, 0), log_sum_n[None, None]),
+            )
+
+        saved = ops.fori_loop(0, batch * heads, head, (output, log_sum))
+        return saved[0], saved
+
+    def head_forward(self, query, key, value, bias, mask):
+        """The same for one head: query `(T, H)`, key `(S, H)`, ..."""
+        rows, columns = self.queries, self.keys
+        length, key_length = ops.shape(query)[0], ops.shape(key)[0]
+        width = value.shape[-1]
+
+        def row_block(i, carry):
+            output, log_sum = carry
+            row = i * rows
+            query_i = ops.slice(query, (row, 0), (rows, query.shape[-1]))
+
+            def tile(j, carry):
+                peak, total, context = carry
+                column = j * columns
+                key_j = ops.slice(key, (column, 0), (columns, key.shape[-1]))
+                value_j = ops.slice(value, (column, 0), (columns, width))
+                logits = self.logits(query_i, key_j, bias, row, column)
+                readable = self.readable(mask, row, column)
+                if readable is not None:
+                    logits = ops.where(readable, logits, -1e30)
+                new_peak = ops.max(logits, axis=-1, keepdims=True)
+                new_peak = ops.maximum(peak, new_peak)
+                weights = ops.exp(logits - new_peak)
+                if readable is not None:
+                    weights = ops.where(readable, weights, 0.0)
+                decay = ops.exp(peak - new_peak)
+                total = total * decay
+                total = total + ops.sum(weights, axis=-1, keepdims=True)
+                read = ops.matmul(ops.cast(weights, value.dtype), value_j)
+                context = context * decay + ops.cast(read, self.dtype)
+                return new_peak, total, context
+
+            start = (
+                ops.full((rows, 1), -1e30, self.dtype),
+                ops.zeros((rows, 1), self.dtype),
+                ops.zeros((rows, width), self.dtype),
+            )
+            peak, total, context = ops.fori_loop(
+                0, self.num_keys(row, key_length), tile, start
+            )
+            # A row with nothing to read has a sum of 0, and a context of 0.
+            total = ops.where(total > 0, total, 1.0)
+            context = ops.cast(context / total, value.dtype)
+            return (
+                ops.slice_update(output, (row, 0), context),
+                ops.slice_update(log_sum, (row, 0), peak + ops.log(total)),
+            )
+
+        start = (
+            ops.zeros((length, width), value.dtype),
+            ops.zeros((length, 1), self.dtype),
+        )
+        return ops.fori_loop(0, length // rows, row_block, start)
+
+    def backward(self, inputs, saved, upstream):
+        """The gradient of each input."""
+        query, key, value, *bias = inputs
+        bias = bias[0] if bias else None
+        output, log_sum = saved
+        batch, heads = ops.shape(query)[:2]
+        # What the softmax takes off every gradient of a row.
+        mean = ops.cast(upstream, self.dtype) * ops.cast(output, self.dtype)
+        mean = ops.sum(mean, axis=-1, keepdims=True)
+        start = tuple(ops.zeros(ops.shape(x), self.dtype) for x in inputs)
+
+        def head(i, gradients):
+            b, n = i // heads, i % heads
+            k = n // self.group
+            gradients_n = self.head_backward(
+                _head(query, b, n),
+                _head(key, b, k),
+                _head(value, b, k),
+                _head(bias, b, n),
+                _head(self.mask, b, n),
+                _head(log_sum, b, n),
+                _head(mean, b, n),
+                _head(upstream, b, n),
+            )
+            places = ((b, n, 0, 0), (b, k, 0, 0), (b, k, 0, 0), (b, n, 0, 0))
+            return tuple(
+                blocks.add_block(whole, place, part[None, None])
+                for whole, place, part in zip(
+                    gradients, places, gradients_n, strict=False
+                )
+            )
+
+        gradients = ops.fori_loop(0, batch * heads, head, start)
+        return tuple(
+            ops.cast(gradient, x.dtype)
+            for gradient, x in zip(gradients, inputs, strict=True)
+        )
+
+    def head_backward(
+        self, query, key, value, bias, mask, log_sum, mean, upstream
+    ):
+        """The same for one head, in the wide dtype."""
+        rows, columns = self.queries, self.keys
+        length, key_length = ops.shape(query)[0], ops.shape(key)[0]
+        sizes = [x.shape[-1] for x in (query, key, value)]
+
+        def row_block(i, gradients):
+            row = i * rows
+            query_i = ops.slice(query, (row, 0), (rows, sizes[0]))
+            upstream_i = ops.slice(upstream, (row, 0), (rows, sizes[2]))
+            log_sum_i = ops.slice(log_sum, (row, 0), (rows, 1))
+            mean_i = ops.slice(mean, (row, 0), (rows, 1))
+
+            def tile(j, gradients):
+                of_query, of_key, of_value, *of_bias = gradients
+                column = j * columns
+                key_j = ops.slice(key, (column, 0), (columns, sizes[1]))
+                value_j = ops.slice(value, (column, 0), (columns, sizes[2]))
+                logits = self.logits(query_i, key_j, bias, row, column)
+                scores = ops.exp(logits - log_sum_i)
+                readable = self.readable(mask, row, column)
+                if readable is not None:
+                    scores = ops.where(readable, scores, 0.0)
+                of_scores = ops.matmul(upstream_i, ops.transpose(value_j))
+                of_scores = ops.cast(of_scores, self.dtype)
+                of_logits = scores * (of_scores - mean_i)
+                for k, of_one in enumerate(of_bias):
+                    of_bias[k] = blocks.add_block(
+                        of_one, (row, column), of_logits
+                    )
+                of_logits = ops.cast(of_logits, query.dtype)
+                scores = ops.cast(scores, value.dtype)
+                return (
+                    of_query + self.product(of_logits, key_j),
+                    blocks.add_block(
+                        of_key,
+                        (column, 0),
+                        self.product(ops.transpose(of_logits), query_i),
+                    ),
+                    blocks.add_block(
+                        of_value,
+                        (column, 0),
+                        self.product(ops.transpose(scores), upstream_i),
+                    ),
+                    *of_bias,
+                )
+
+            of_query, *others = gradients
+            of_query_i = ops.zeros((rows, sizes[0]), self.dtype)
+            of_query_i, *others = ops.fori_loop(
+                0, self.num_keys(row, key_length), tile, (of_query_i, *others)
+            )
+            return ops.slice_update(of_query, (row, 0), of_query_i), *others
+
+        inputs = [query, key, value] + ([] if bias is None else [bias])
+        start = tuple(ops.zeros(ops.shape(x), self.dtype) for x in inputs)
+        return ops.fori_loop(0, length // rows, row_block, start)
+
+    def product(self, a, b):
+        """A matrix product in the inputs' dtype, added up in the wide one."""
+        return ops.cast(ops.matmul(a, b), self.dtype)
+
+    def logits(self, query_i, key_j, bias, row, column):
+        logits = self.product(query_i, ops.transpose(key_j))
+        if bias is None:
+            return logits
+        sizes = (self.queries, self.keys)
+        return logits + blocks.take_block(bias, (row, column), sizes)
+
+    def readable(self, mask, row, column):
+        """Booleans that broadcast to the tile at `row` and `column`."""
+        rows = row + ops.arange(self.queries, dtype="int32")[:, None]
+        columns = column + ops.arange(self.keys, dtype="int32")[None, :]
+        readable = None
+        if self.hide_padding:
+            readable = columns < self.key_length
+        if self.causal:
+            before = rows >= columns
+            readable = before if readable is None else readable & before
+        if mask is not None:
+            sizes = (self.queries, self.keys)
+            given = blocks.take_block(mask, (row, column), sizes)
+            readable = given if readable is None else readable & given
+        return readable
+
+    def num_keys(self, row, key_length):
+        """How many blocks of keys the queries from `row` on may read."""
+        all_blocks = key_length // self.keys
+        if not self.causal:
+            return all_blocks
+        seen = blocks.num_blocks(row + self.queries, self.keys)
+        if isinstance(seen, int) and isinstance(all_blocks, int):
+            return min(seen, all_blocks)
+        return ops.minimum(seen, all_blocks)
+
+
+def _block_size(length, largest):
+    """The size of as few, equal blocks as can be; `largest` if unknown."""
+    if length is None:
+        return largest
+    return blocks.num_blocks(length, blocks.num_blocks(length, largest))
+
+
+def _head(tensor, b, n):
+    """One head `(T, .)` of `(B, N, T, .)`, where B and N may be 1."""
+    if tensor is None:
+        return None
+    shape = ops.shape(tensor)
+    return blocks.take_block(tensor, (b, n, 0, 0), (1, 1, *shape[2:]))[0, 0]
