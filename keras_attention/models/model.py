@@ -1,0 +1,211 @@
+import json
+from pathlib import Path
+
+import keras
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.weights.h5"
+
+
+class Model(keras.Model):
+    """What the models of this package share, on top of `keras.Model`.
+
+    A subclass lists sizes in `presets`, builds its functional graph in
+    `__init__` and ends with `super().__init__(inputs=..., outputs=...,
+    dtype=dtype, **kwargs)`. Its `get_config` is flat: one entry per argument.
+
+    Args:
+        *args: Passed to `keras.Model`.
+        dtype: The policy its layers were made with.
+        **kwargs: Passed to `keras.Model`.
+    """
+
+    presets: dict[str, dict] = {}
+
+    def __init__(self, *args, dtype=None, **kwargs):
+        super().__init__(*args, **kwargs)
+        if dtype is not None:
+            self.dtype_policy = keras.dtype_policies.get(dtype)
+        self._compiled_functions = {}
+
+    @classmethod
+    def from_preset(cls, preset: str | Path, **overrides):
+        """Makes a model of a published size, or reads one that was saved.
+
+        Args:
+            preset: A name in `presets` (sizes, random weights), or a folder
+                written by `save_to_preset` (sizes and weights).
+            **overrides: Constructor arguments that replace the preset's.
+                With a folder, only those that leave its weights as they are.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: `preset` is neither, or the folder holds another
+                class, or its files do not fit together.
+        """
+        if preset in cls.presets:
+            return cls(**{**cls.presets[preset], **overrides})
+        folder = Path(preset)
+        if not (folder / CONFIG_FILE).is_file():
+            raise ValueError(
+                f"`preset` must be one of {sorted(cls.presets)} or a folder "
+                f"with a {CONFIG_FILE}, as `save_to_preset` writes. Received: "
+                f"preset={str(preset)!r}. Check the path."
+            )
+        config = cls.read_preset_config(folder)
+        model = cls.from_config({**config, **overrides})
+        path = folder / WEIGHTS_FILE
+        if not path.is_file():
+            raise ValueError(
+                f"A preset folder must hold {WEIGHTS_FILE}. "
+                f"Received: {str(folder)!r} without one. Save it again."
+            )
+        try:
+            model.load_weights(path)
+        except (ValueError, OSError) as error:
+            raise ValueError(
+                f"The weights in {str(path)!r} must fit the model of the "
+                f"{CONFIG_FILE} beside it and the arguments given. "
+                f"Received: {error} Save the preset again, or leave out "
+                "the arguments that change sizes."
+            ) from error
+        return model
+
+    @classmethod
+    def read_preset_config(cls, folder):
+        """The constructor arguments in a preset folder, checked."""
+        path = folder / CONFIG_FILE
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            name, config = saved["class_name"], saved["config"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{str(path)!r} must be what `save_to_preset` writes, JSON "
+                f"with `class_name` and `config`. Received: {error!r}."
+            ) from error
+        if name != cls.__name__:
+            raise ValueError(
+                f"The preset must hold a {cls.__name__}. Received: "
+                f"{str(folder)!r}, a {name}. Call {name}.from_preset."
+            )
+        return config
+
+    def save_to_preset(self, folder: str | Path):
+        """Writes the model to a folder that `from_preset` reads.
+
+        Args:
+            folder: Created if it is not there. Gets `config.json` and
+                `model.weights.h5`.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = self.write_preset_parts(folder, self.get_config())
+        text = json.dumps(
+            {"class_name": type(self).__name__, "config": config}, indent=2
+        )
+        (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+        self.save_weights(folder / WEIGHTS_FILE)
+
+    def write_preset_parts(self, folder, config):
+        """Writes what has files of its own; returns the rest of the config."""
+        return config
+
+    def enable_lora(
+        self,
+        rank: int,
+        layer_names: tuple = ("query", "key", "value", "attention_output"),
+    ):
+        """Freezes the model but for low-rank updates of the named layers.
+
+        Args:
+            rank: Rank of the updates.
+            layer_names: Names of the layers that get one.
+
+        Raises:
+            ValueError: No layer has such a name.
+        """
+        targets = [
+            layer
+            for layer in self._flatten_layers(include_self=False)
+            if layer.name in layer_names and hasattr(layer, "enable_lora")
+        ]
+        if not targets:
+            raise ValueError(
+                "`layer_names` must name layers that can take a low-rank "
+                f"update. Received: {layer_names}; none is in {self.name}."
+            )
+        for layer in self._flatten_layers(include_self=False):
+            if not list(layer._flatten_layers(include_self=False)):
+                layer.trainable = False
+            else:
+                freeze_own_variables(layer)
+        for layer in targets:
+            layer.trainable = True
+            layer.enable_lora(rank)
+        self._compiled_functions.clear()
+
+    def quantize(self, *args, **kwargs):
+        super().quantize(*args, **kwargs)
+        self._compiled_functions.clear()
+
+    def compile_function(self, key, function):
+        """`function` of tensors, compiled once per `key` on each backend.
+
+        One graph on TensorFlow (with XLA if the model is compiled so), one
+        `jit` on JAX, eager without gradients on torch.
+
+        Args:
+            key: Hashable; what `function` depends on beside its arguments.
+            function: Takes tensors and uses the model's weights.
+        """
+        if key not in self._compiled_functions:
+            self._compiled_functions[key] = self._compile(function)
+        return self._compiled_functions[key]
+
+    def _compile(self, function):
+        backend = keras.backend.backend()
+        if backend == "tensorflow":
+            import tensorflow as tf
+
+            return tf.function(function, jit_compile=bool(self.jit_compile))
+        if backend == "jax":
+            import jax
+
+            @jax.jit
+            def stateless(values, *args):
+                mapping = zip(self.variables, values, strict=True)
+                with keras.StatelessScope(state_mapping=mapping):
+                    return function(*args)
+
+            return lambda *args: stateless(
+                [variable.value for variable in self.variables], *args
+            )
+        import torch
+
+        return torch.no_grad()(function)
+
+    def get_config(self):
+        config = {"name": self.name, "trainable": self.trainable}
+        serialize = keras.dtype_policies.serialize
+        policy = self.dtype_policy
+        if not isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+            # Quantized layers keep policies of their own: without them the
+            # reloaded model would not have the variables that were saved.
+            quantized = keras.dtype_policies.DTypePolicyMap(
+                default_policy=policy
+            )
+            for layer in self._flatten_layers():
+                if layer.quantization_mode is not None:
+                    quantized[layer.path] = layer.dtype_policy
+            policy = quantized if len(quantized) else policy
+        return {**config, "dtype": serialize(policy)}
+
+
+def freeze_own_variables(layer):
+    """Freezes what a layer with sublayers holds itself."""
+    own = {id(v) for child in layer._layers for v in child.variables}
+    for variable in layer.variables:
+        if id(variable) not in own:
+            variable.trainable = False

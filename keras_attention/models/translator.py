@@ -1,0 +1,317 @@
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attention.data.tokenizers import load_tokenizer
+from keras_attention.decoding import beam_search, greedy
+from keras_attention.models.model import Model
+from keras_attention.ops import checks
+
+TOKENIZERS = ("source_tokenizer", "target_tokenizer")
+
+
+class Translation(NamedTuple):
+    """One translation and what its words read.
+
+    Attributes:
+        text: The translation.
+        source_tokens: S tokens that were read.
+        target_tokens: T tokens that were written, the end token last
+            (unless the translation was cut at the length limit).
+        scores: `(T, S)` attention scores, as NumPy.
+        log_probability: Sum over the target tokens.
+        hypothesis_score: The same after length and coverage penalties.
+    """
+
+    text: str
+    source_tokens: list[str]
+    target_tokens: list[str]
+    scores: np.ndarray
+    log_probability: float
+    hypothesis_score: float
+
+
+class Translator(Model):
+    """A model from sequence to sequence that translates strings.
+
+    A subclass has inputs `encoder_token_ids` and `decoder_token_ids`, the
+    logits of the next token as its output, and says how it decodes:
+
+    - `start(encoder_token_ids)` returns the memory and the first state;
+    - `step(token_ids, memory, state)` is a step of `decoding`, with
+      `scores` in its extras;
+    - `forced_scores(encoder_token_ids, decoder_token_ids)` returns the
+      attention scores `(B, T, S)` while a given target is read.
+
+    Args:
+        source_tokenizer: Turns source strings into ids, or None.
+        target_tokenizer: Turns ids into target strings, or None.
+        **kwargs: Passed to `Model`.
+    """
+
+    def __init__(
+        self, *args, source_tokenizer=None, target_tokenizer=None, **kwargs
+    ):
+        super().__init__(*args, **kwargs)
+        self.source_tokenizer = source_tokenizer
+        self.target_tokenizer = target_tokenizer
+
+    def start(self, encoder_token_ids):
+        raise NotImplementedError("A translator defines `start`.")
+
+    def step(self, token_ids, memory, state):
+        raise NotImplementedError("A translator defines `step`.")
+
+    def forced_scores(self, encoder_token_ids, decoder_token_ids):
+        raise NotImplementedError("A translator defines `forced_scores`.")
+
+    def generate(self, sources: str | Sequence[str], **kwargs):
+        """Translates strings.
+
+        Args:
+            sources: A string or a list of strings.
+            **kwargs: Those of `translate`.
+
+        Returns:
+            A string or a list of strings, in the order given.
+        """
+        if isinstance(sources, str):
+            return self.translate([sources], **kwargs)[0].text
+        return [result.text for result in self.translate(sources, **kwargs)]
+
+    def translate(
+        self,
+        sources: Sequence[str],
+        num_beams: int = 1,
+        max_length: int | None = None,
+        length_penalty: str | None = "average",
+        length_alpha: float = 1.0,
+        batch_size: int = 64,
+    ) -> list[Translation]:
+        """Translates strings and tells what each word read.
+
+        Sentences of similar length are decoded together; the order is
+        restored.
+
+        Args:
+            sources: Strings.
+            num_beams: Hypotheses per sentence; 1 decodes greedily.
+            max_length: Most target tokens, the end included; None allows
+                twice the source's and ten.
+            length_penalty: As in `decoding.beam_search`.
+            length_alpha: As in `decoding.beam_search`.
+            batch_size: Sentences decoded at once.
+
+        Returns:
+            A `Translation` per string.
+
+        Raises:
+            ValueError: The model has no tokenizers, or a source is empty.
+        """
+        checks.positive_int(num_beams, "num_beams")
+        checks.positive_int(batch_size, "batch_size")
+        if max_length is not None:
+            checks.positive_int(max_length, "max_length")
+        rows = self._source_rows(sources)
+        options = (num_beams, length_penalty, length_alpha)
+        results = [None] * len(rows)
+        for indices, ids in batches_of(rows, batch_size):
+            limit = max_length or 2 * ids.shape[1] + 10
+            decode = self.compile_function(
+                ("translate", limit, *options), self._decoder(limit, *options)
+            )
+            decoded = decode(ops.convert_to_tensor(ids))
+            arrays = [
+                ops.convert_to_numpy(x)
+                for x in (*decoded[:4], decoded.extras["scores"])
+            ]
+            for row, index in enumerate(indices):
+                results[index] = self._translation(
+                    rows[index], *(array[row] for array in arrays)
+                )
+        return results
+
+    def align(
+        self,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        batch_size: int = 64,
+    ) -> list[Translation]:
+        """Tells what each word of given translations reads.
+
+        Args:
+            sources: Strings.
+            targets: Their translations.
+            batch_size: Sentences at once.
+
+        Returns:
+            A `Translation` per pair, with the target that was given; its
+            log probability and score are NaN.
+        """
+        if len(sources) != len(targets):
+            raise ValueError(
+                "There must be one target per source. Received: "
+                f"{len(sources)} sources, {len(targets)} targets."
+            )
+        rows = self._source_rows(sources)
+        tokenizer = self.target_tokenizer
+        target_rows = tokenizer.tokenize(targets)
+        scores_of = self.compile_function("align", self.forced_scores)
+        results = [None] * len(rows)
+        for indices, ids in batches_of(rows, batch_size):
+            given = [[tokenizer.start_id, *target_rows[i]] for i in indices]
+            forced = pad(given, len(ids))
+            scores = ops.convert_to_numpy(
+                scores_of(
+                    ops.convert_to_tensor(ids), ops.convert_to_tensor(forced)
+                )
+            )
+            for row, index in enumerate(indices):
+                written = [*target_rows[index], tokenizer.end_id]
+                results[index] = self._translation(
+                    rows[index],
+                    np.array(written),
+                    len(written),
+                    np.nan,
+                    np.nan,
+                    scores[row],
+                )
+        return results
+
+    def _decoder(self, max_length, num_beams, length_penalty, length_alpha):
+        tokenizer = self.target_tokenizer
+
+        def decode(encoder_token_ids):
+            memory, state = self.start(encoder_token_ids)
+            shared = dict(
+                start_token=tokenizer.start_id,
+                end_token=tokenizer.end_id,
+                max_length=max_length,
+                pad_token=tokenizer.pad_id,
+                banned_tokens=(tokenizer.pad_id, tokenizer.start_id),
+                return_extras=("scores",),
+            )
+            if num_beams == 1:
+                return greedy(self.step, memory, state, **shared)
+            decoded = beam_search(
+                self.step,
+                memory,
+                state,
+                num_beams=num_beams,
+                length_penalty=length_penalty,
+                length_alpha=length_alpha,
+                **shared,
+            )
+            return keras.tree.map_structure(lambda x: x[:, 0], decoded)
+
+        return decode
+
+    def _source_rows(self, sources):
+        if self.source_tokenizer is None or self.target_tokenizer is None:
+            raise ValueError(
+                "Translating strings needs both tokenizers. Received: a "
+                "model without. Pass `source_tokenizer` and "
+                "`target_tokenizer` to the model."
+            )
+        rows = self.source_tokenizer.tokenize(sources)
+        for index, row in enumerate(rows):
+            if not row:
+                raise ValueError(
+                    "A source must hold at least one token. Received: "
+                    f"sources[{index}]={sources[index]!r}. Leave it out."
+                )
+        return rows
+
+    def _translation(self, source, ids, length, log_prob, score, scores):
+        ids = ids[:length]
+        return Translation(
+            self.target_tokenizer.detokenize([ids])[0],
+            self.source_tokenizer.tokens(source),
+            self.target_tokenizer.tokens(ids),
+            scores[:length, : len(source)],
+            float(log_prob),
+            float(score),
+        )
+
+    @classmethod
+    def read_preset_config(cls, folder):
+        config = super().read_preset_config(folder)
+        for name in TOKENIZERS:
+            if (folder / name).is_dir():
+                config[name] = load_tokenizer(folder / name)
+        return config
+
+    def write_preset_parts(self, folder, config):
+        config = super().write_preset_parts(folder, config)
+        for name in TOKENIZERS:
+            if getattr(self, name) is not None:
+                getattr(self, name).save(folder / name)
+        return {k: v for k, v in config.items() if k not in TOKENIZERS}
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            **{
+                name: keras.saving.serialize_keras_object(getattr(self, name))
+                for name in TOKENIZERS
+            },
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(
+            **{
+                name: keras.saving.deserialize_keras_object(value)
+                if isinstance(value, dict) and "class_name" in value
+                else value
+                for name, value in config.items()
+            }
+        )
+
+
+def vocabulary_size(given, tokenizer, side):
+    """The size given, the tokenizer's, or an error if they differ."""
+    if tokenizer is None and given is None:
+        raise ValueError(
+            f"The {side} side needs a vocabulary. Received: neither "
+            f"{side}_vocabulary_size nor {side}_tokenizer. Pass one of them."
+        )
+    if tokenizer is None:
+        return checks.positive_int(given, f"{side}_vocabulary_size")
+    if given not in (None, tokenizer.vocabulary_size):
+        raise ValueError(
+            f"The {side} vocabulary must match the model. Received: "
+            f"{side}_vocabulary_size={given}, but a {side}_tokenizer of "
+            f"{tokenizer.vocabulary_size} tokens. Use the tokenizer that the "
+            "model was trained with."
+        )
+    return tokenizer.vocabulary_size
+
+
+def pad(rows, num_rows, multiple=8):
+    """Rows of ids as an int32 array, zeros behind each and as last rows.
+
+    The length is rounded up to a multiple, so that few shapes are compiled.
+    """
+    longest = max(map(len, rows))
+    ids = np.zeros((num_rows, -(-longest // multiple) * multiple), "int32")
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row
+    return ids
+
+
+def batches_of(rows, batch_size):
+    """Yields indices and padded ids of rows of similar length.
+
+    Every batch has `batch_size` rows, or all there are; what the last one
+    lacks repeats its first row.
+    """
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    batch_size = min(batch_size, len(rows))
+    for begin in range(0, len(rows), batch_size):
+        indices = order[begin : begin + batch_size]
+        filled = indices + [indices[0]] * (batch_size - len(indices))
+        yield indices, pad([rows[i] for i in filled], batch_size)
