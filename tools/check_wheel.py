@@ -21,10 +21,9 @@ BACKENDS = ("tensorflow", "jax", "torch")
 
 def example(text: str, heading: str) -> str:
     """The first Python block under a heading of a Markdown text."""
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     match = re.search(
-        rf"^## {re.escape(heading)}\n(?:(?!^## ).*\n)*?```python\n(.*?)^```",
-        text,
-        flags=re.MULTILINE | re.DOTALL,
+        r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE
     )
     if match is None:
         raise SystemExit(f"README.md has no Python block under {heading!r}")
