@@ -136,17 +136,26 @@ _CONTRACTED = {("de", "le"): "du", ("de", "les"): "des"}
 class TranslationPair:
     """A sentence, its translation, and which words stand for which.
 
+    Links come in two kinds, as annotators of real text have them (sure and
+    possible: Och and Ney, 2003, section 5.1): a reader who looks at either
+    looks at the right place.
+
     Args:
         source: The source sentence.
         target: The target sentence.
         links: `(source, target)` positions of words that translate each
             other, counted from 0 in `split_words` of the two sentences, in
-            ascending order. A word may have several links, or none.
+            ascending order. A word may have several links.
+        possible_links: Likewise, words that decide the form of a function
+            word without being what it translates: the noun, of its
+            determiner's gender and number; the word that follows, of an
+            elision; and the owner, of the `de` that stands for its `'s`.
     """
 
     source: str
     target: str
     links: tuple[tuple[int, int], ...]
+    possible_links: tuple[tuple[int, int], ...] = ()
 
 
 def english_french(
@@ -275,7 +284,7 @@ def _generate(num_pairs, draw, min_words, max_words, excluded, distinct):
     pairs, failures = [], 0
     while len(pairs) < num_pairs:
         num_words = draw.integer(min_words, max_words)
-        source, target, links = _sentence(draw, num_words)
+        source, target, links, possible = _sentence(draw, num_words)
         words = tuple(sorted(source))
         if words in excluded:
             failures += 1
@@ -292,7 +301,9 @@ def _generate(num_pairs, draw, min_words, max_words, excluded, distinct):
         if distinct:
             excluded.add(words)
         pairs.append(
-            TranslationPair(join_words(source), join_words(target), links)
+            TranslationPair(
+                join_words(source), join_words(target), links, possible
+            )
         )
     return pairs
 
@@ -382,7 +393,7 @@ class _NounPhrase:
         else:
             elide = before_vowel and size[0] is None
             determiner = self.determiner[1 + 2 * feminine + elide]
-        writer.french(determiner, self.determiner_at)
+        writer.french(determiner, self.determiner_at, self.noun_at)
         for word, at in (size, (noun, self.noun_at), color, state):
             if isinstance(word, tuple):
                 masculine = 3 if self.plural else 1 + before_vowel
@@ -390,7 +401,8 @@ class _NounPhrase:
             if word:
                 writer.french(word, at)
         if self.possessor:
-            writer.french("de", self.determiner_at)
+            owner_at = self.possessor.noun_at
+            writer.french("de", self.determiner_at, owner_at)
             self.possessor.write_french(writer)
 
 
@@ -475,29 +487,35 @@ class _Clause:
 class _Writer:
     def __init__(self):
         self.source = []
-        self.target = []  # (word, source positions)
+        self.target = []  # (word, linked positions, possible positions)
 
     def english(self, word):
         self.source.append(word)
         return len(self.source) - 1
 
-    def french(self, word, source_position):
-        self.target.append((word, {source_position}))
+    def french(self, word, position, *possible):
+        self.target.append((word, {position}, {*possible}))
 
     def finish(self):
         for i, word in enumerate(self.source[:-1]):
             if word == "a" and self.source[i + 1][0] in "aeiou":
                 self.source[i] = "an"
-        target, links = [], []
-        pending = self.target[::-1]
-        while pending:
-            word, positions = pending.pop()
-            following = pending[-1][0] if pending else " "
+        target, links, possible_links = [], [], []
+        pending = [(" ", set(), set()), *self.target[::-1]]
+        while len(pending) > 1:
+            word, linked, possible = pending.pop()
+            following, following_linked, following_possible = pending[-1]
             if (word, following) in _CONTRACTED:
                 word = _CONTRACTED[word, following]
-                positions = positions | pending.pop()[1]
+                linked = linked | following_linked
+                possible = possible | following_possible
+                pending.pop()
             elif word in _ELIDED and following[0] in _VOWELS:
                 word = _ELIDED[word]
-            links.extend((position, len(target)) for position in positions)
+                possible = possible | following_linked
+            t = len(target)
+            links += [(s, t) for s in linked]
+            possible_links += [(s, t) for s in possible - linked]
             target.append(word)
-        return self.source, target, tuple(sorted(links))
+        ordered = tuple(sorted(links)), tuple(sorted(possible_links))
+        return self.source, target, *ordered

@@ -233,6 +233,39 @@ def test_every_word_of_both_sides_has_a_link_in_range():
         assert list(pair.links) == sorted(set(pair.links))
 
 
+def test_links_of_a_sentence_are_those_a_reader_would_draw():
+    pair = next(
+        pair
+        for pair in english_french(60, 7)
+        if pair.source.startswith("the fox's wolf never hears")
+    )
+    assert pair.target == EXPECTED[pair.source]
+    assert pair.links == (
+        (0, 2), (1, 3), (2, 0), (2, 2), (3, 1),  # le loup du renard
+        (4, 4), (4, 6), (5, 5),  # n'entend jamais
+        (6, 7), (7, 8), (8, 9),  # les jeunes bateaux
+        (9, 10), (9, 11),  # pendant qu'
+        (10, 13), (11, 14), (12, 15), (13, 12),  # ici la vache attend
+    )  # fmt: skip
+    assert pair.possible_links == (
+        (1, 2), (3, 0),  # du renard, le loup
+        (5, 4),  # n'entend
+        (8, 7), (11, 13), (13, 11),  # les bateaux, la vache, qu'ici
+    )  # fmt: skip
+
+
+def test_possible_links_are_none_of_the_sure_ones_and_of_function_words():
+    function_words = {*DETERMINERS, "de", "d'", "n'", "qu'"}
+    for pair in PAIRS:
+        assert not set(pair.links) & set(pair.possible_links)
+        target = split_words(pair.target)
+        assert {target[t] for _, t in pair.possible_links} <= function_words
+        linked = {t for _, t in pair.possible_links}
+        assert all(
+            t in linked for t, word in enumerate(target) if word in DETERMINERS
+        )
+
+
 def test_many_links_cross():
     near, far = 0, 0
     for pair in PAIRS:
