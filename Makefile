@@ -18,6 +18,8 @@ BACKEND_TESTS := tests/ops tests/layers tests/decoding tests/models \
 SELECT ?= not slow
 DEMO_FOLDER ?= runs/demo
 
+# Two pips must not write to one environment, nor two backends share the cores.
+.NOTPARALLEL:
 .PHONY: help demo test test-all test-tensorflow test-jax test-torch lint \
 	lint-style lint-imports lint-types format dist bench clean
 
