@@ -1,5 +1,7 @@
 """Layers that stack: each is one idea of the attention literature."""
 
 from keras_attention.layers.additive_attention import AdditiveAttention
+from keras_attention.layers.local_attention import LocalAttention
+from keras_attention.layers.luong_attention import LuongAttention
 
-__all__ = ["AdditiveAttention"]
+__all__ = ["AdditiveAttention", "LocalAttention", "LuongAttention"]
