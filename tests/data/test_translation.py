@@ -280,8 +280,10 @@ def test_evaluate_weighs_every_token_alike():
     sources, targets = random_sentences(23, longest=9)
     model = tiny_model(101)
     losses = [
-        model.evaluate(
-            TranslationBatches(sources, targets, batch_size=size), verbose=0
+        float(
+            model.evaluate(
+                TranslationBatches(sources, targets, batch_size=size), verbose=0
+            )
         )
         for size in (23, 64)  # 64: rows of weight 0 beside the 23
     ]
