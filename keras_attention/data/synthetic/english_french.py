@@ -129,6 +129,13 @@ CONJUNCTIONS = (
 
 _VOWELS = frozenset("aeéèêioôu")
 _ELIDED = {"de": "d'", "que": "qu'", "ne": "n'"}
+_FORM_BEFORE_VOWEL = {*_ELIDED, *_ELIDED.values()} | {
+    form
+    for _, *forms in SINGULAR_DETERMINERS
+    for pair in (forms[:2], forms[2:])
+    for form in pair
+    if pair[0] != pair[1]
+}
 _CONTRACTED = {("de", "le"): "du", ("de", "les"): "des"}
 
 
@@ -148,8 +155,10 @@ class TranslationPair:
             ascending order. A word may have several links.
         possible_links: Likewise, words that decide the form of a function
             word without being what it translates: the noun, of its
-            determiner's gender and number; the word that follows, of an
-            elision; and the owner, of the `de` that stands for its `'s`.
+            determiner's gender and number; the word that follows, where a
+            vowel would change the form (le, l'; ma, mon; ce, cet; de, d';
+            que, qu'; ne, n'); and the owner, of the `de` that stands for its
+            `'s`.
     """
 
     source: str
@@ -512,6 +521,7 @@ class _Writer:
                 pending.pop()
             elif word in _ELIDED and following[0] in _VOWELS:
                 word = _ELIDED[word]
+            if word in _FORM_BEFORE_VOWEL:
                 possible = possible | following_linked
             t = len(target)
             links += [(s, t) for s in linked]

@@ -255,11 +255,17 @@ def test_links_of_a_sentence_are_those_a_reader_would_draw():
 
 
 def test_possible_links_are_none_of_the_sure_ones_and_of_function_words():
-    function_words = {*DETERMINERS, "de", "d'", "n'", "qu'"}
+    function_words = {*DETERMINERS, "de", "d'", "ne", "n'", "que", "qu'"}
+    nouns = {form for row in NOUNS for form in row[:2]}
     for pair in PAIRS:
         assert not set(pair.links) & set(pair.possible_links)
         target = split_words(pair.target)
         assert {target[t] for _, t in pair.possible_links} <= function_words
+        source = split_words(pair.source)
+        for s, t in pair.possible_links:
+            if source[s] not in nouns:
+                assert (s, t + 1) in pair.links
+                assert target[t] not in {"un", "une", "les", "mes", "deux"}
         linked = {t for _, t in pair.possible_links}
         assert all(
             t in linked for t, word in enumerate(target) if word in DETERMINERS
