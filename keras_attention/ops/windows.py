@@ -300,9 +300,9 @@ def _pair_slabs(mask, offset, block, num_blocks):
         num_blocks: How many blocks the queries fill.
     """
     length, source = ops.shape(mask)[1:]
-    start = ops.arange(num_blocks, dtype="int32")[:, None, None] * block
-    t = start + np.arange(block, dtype="int32")[:, None]  # (num_blocks, C, 1)
-    s = t + offset.astype("int32")  # (num_blocks, C, L)
+    rows = ops.arange(num_blocks * block, dtype="int32")
+    t = ops.reshape(rows, (-1, block, 1))  # (num_blocks, C, 1)
+    s = t + ops.convert_to_tensor(offset, "int32")  # (num_blocks, C, L)
     t = ops.minimum(t, length - 1)
     s = ops.maximum(ops.minimum(s, source - 1), 0)
     flat = ops.reshape(mask, (-1, length * source))
