@@ -13,7 +13,7 @@ known by looking, and much of the sentence changes its place:
 - Adverbs move: "the goat often sings", "la chèvre chante souvent"; one at the
   end of an English clause opens the French one: "the goat sings now",
   "maintenant la chèvre chante".
-- "near", "never", "because" and "while" are two French words each.
+- "near", "because" and "while" are two French words each.
 
 Determiners and adjectives agree in gender and number, verbs in number. Elision
 and contraction are those of French ("l'oiseau", "ce vieil arbre", "mon école",
@@ -105,7 +105,7 @@ MIDDLE_ADVERBS = (  # before the English verb, behind the French one
     ("often", "souvent"),
     ("always", "toujours"),
     ("slowly", "lentement"),
-    ("never", "ne", "jamais"),  # around the French verb
+    ("quickly", "vite"),
 )
 CLOSING_ADVERBS = (  # at the end of an English clause, French ones open it
     ("now", "maintenant"),
@@ -128,7 +128,7 @@ CONJUNCTIONS = (
 )
 
 _VOWELS = frozenset("aeéèêioôu")
-_ELIDED = {"de": "d'", "que": "qu'", "ne": "n'"}
+_ELIDED = {"de": "d'", "que": "qu'"}
 _FORM_BEFORE_VOWEL = {*_ELIDED, *_ELIDED.values()} | {
     form
     for _, *forms in SINGULAR_DETERMINERS
@@ -157,8 +157,7 @@ class TranslationPair:
             word without being what it translates: the noun, of its
             determiner's gender and number; the word that follows, where a
             vowel would change the form (le, l'; ma, mon; ce, cet; de, d';
-            que, qu'; ne, n'); and the owner, of the `de` that stands for its
-            `'s`.
+            que, qu'); and the owner, of the `de` that stands for its `'s`.
     """
 
     source: str
@@ -480,11 +479,9 @@ class _Clause:
         if closing:
             writer.french(closing[1], closing_at)
         self.subject.write_french(writer)
-        if adverb and len(adverb) == 3:
-            writer.french(adverb[1], adverb_at)
         writer.french(verb[2 + plural], verb_at)
         if adverb:
-            writer.french(adverb[-1], adverb_at)
+            writer.french(adverb[1], adverb_at)
         if self.object:
             self.object.write_french(writer)
         if self.place:

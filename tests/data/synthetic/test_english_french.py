@@ -61,16 +61,16 @@ EXPECTED = {
     "dances under three frogs":
         "parfois ces grenouilles noires courent et la vache de mon grand "
         "cheval noir calme danse sous trois grenouilles",
-    "a goat's frog never sleeps here because a bird never loves my small red "
-    "goat's dogs":
-        "ici la grenouille d'une chèvre ne dort jamais parce qu'un oiseau "
-        "n'aime jamais les chiens de ma petite chèvre rouge",
-    "the fox's wolf never hears the young boats while the cow waits here":
-        "le loup du renard n'entend jamais les jeunes bateaux pendant "
+    "a goat's frog quickly sleeps here because a bird quickly loves my small "
+    "red goat's dogs":
+        "ici la grenouille d'une chèvre dort vite parce qu'un oiseau "
+        "aime vite les chiens de ma petite chèvre rouge",
+    "the fox's wolf quickly hears the young boats while the cow waits here":
+        "le loup du renard entend vite les jeunes bateaux pendant "
         "qu'ici la vache attend",
-    "two cows never love the cows without this bee but my sad dog sings near "
+    "two cows quickly love the cows without this bee but my sad dog sings near "
     "the small dog":
-        "deux vaches n'aiment jamais les vaches sans cette abeille mais mon "
+        "deux vaches aiment vite les vaches sans cette abeille mais mon "
         "chien triste chante près du petit chien",
     "three goats often sleep with our horse's car and my horse's frogs follow "
     "these goats now":
@@ -149,7 +149,7 @@ def test_size_stands_before_the_noun_and_color_next_to_it():
 
 def test_elision_and_contraction_follow_the_next_word():
     seen = Counter()
-    elided = {"l'", "d'", "qu'", "n'"}
+    elided = {"l'", "d'", "qu'"}
     for pair in PAIRS:
         words = split_words(pair.target)
         for word, following in zip(words, words[1:], strict=False):
@@ -157,7 +157,7 @@ def test_elision_and_contraction_follow_the_next_word():
             if word in elided | {"cet", "bel", "vieil"}:
                 assert vowel, pair.target
                 seen[word] += 1
-            if word in {"le", "la", "de", "que", "ne", "ce", "ma", "beau"}:
+            if word in {"le", "la", "de", "que", "ce", "ma", "beau"}:
                 assert not vowel, pair.target
             if word == "vieux" and following in FRENCH_NOUNS and vowel:
                 assert (True, False) in FRENCH_NOUNS[following], pair.target
@@ -210,7 +210,7 @@ def test_links_join_words_that_translate_each_other():
         "'s": {"le", "la", "l'", "les", "de", "d'", "du", "des"},
         "the": {"le", "la", "l'", "les", "du", "des"},
         "near": {"près", "de", "d'", "du", "des"},
-        "never": {"ne", "n'", "jamais"},
+        "quickly": {"vite"},
         "because": {"parce", "que", "qu'"},
         "while": {"pendant", "que", "qu'"},
         "my": {"mon", "ma", "mes"}, "our": {"notre", "nos"},
@@ -237,25 +237,24 @@ def test_links_of_a_sentence_are_those_a_reader_would_draw():
     pair = next(
         pair
         for pair in english_french(60, 7)
-        if pair.source.startswith("the fox's wolf never hears")
+        if pair.source.startswith("the fox's wolf quickly hears")
     )
     assert pair.target == EXPECTED[pair.source]
     assert pair.links == (
         (0, 2), (1, 3), (2, 0), (2, 2), (3, 1),  # le loup du renard
-        (4, 4), (4, 6), (5, 5),  # n'entend jamais
-        (6, 7), (7, 8), (8, 9),  # les jeunes bateaux
-        (9, 10), (9, 11),  # pendant qu'
-        (10, 13), (11, 14), (12, 15), (13, 12),  # ici la vache attend
+        (4, 5), (5, 4),  # entend vite
+        (6, 6), (7, 7), (8, 8),  # les jeunes bateaux
+        (9, 9), (9, 10),  # pendant qu'
+        (10, 12), (11, 13), (12, 14), (13, 11),  # ici la vache attend
     )  # fmt: skip
     assert pair.possible_links == (
         (1, 2), (3, 0),  # du renard, le loup
-        (5, 4),  # n'entend
-        (8, 7), (11, 13), (13, 11),  # les bateaux, la vache, qu'ici
+        (8, 6), (11, 12), (13, 10),  # les bateaux, la vache, qu'ici
     )  # fmt: skip
 
 
 def test_possible_links_are_none_of_the_sure_ones_and_of_function_words():
-    function_words = {*DETERMINERS, "de", "d'", "ne", "n'", "que", "qu'"}
+    function_words = {*DETERMINERS, "de", "d'", "que", "qu'"}
     nouns = {form for row in NOUNS for form in row[:2]}
     for pair in PAIRS:
         assert not set(pair.links) & set(pair.possible_links)
