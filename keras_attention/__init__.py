@@ -1,6 +1,5 @@
 """Attention layers and models from the literature for Keras 3."""
 
-import importlib
 import importlib.metadata
 import warnings
 
@@ -19,8 +18,19 @@ except ModuleNotFoundError as error:
         '("tensorflow" if unset).'
     ) from error
 
-_SUBPACKAGES = (
-    "callbacks",
+# All of them, so that loading a saved model finds its classes: together they
+# import nothing beyond keras, numpy and the standard library.
+from keras_attention import (
+    data,
+    decoding,
+    layers,
+    metrics,
+    models,
+    ops,
+    visualization,
+)
+
+__all__ = [
     "data",
     "decoding",
     "layers",
@@ -28,17 +38,7 @@ _SUBPACKAGES = (
     "models",
     "ops",
     "visualization",
-)
-
-
-def __getattr__(name):
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return sorted([*globals(), *_SUBPACKAGES])
+]
 
 
 def _warn_of_namesake():

@@ -467,7 +467,7 @@ def _fit_boxes(lengths, num_boxes, rows_of):
     """
     boxes = [np.arange(len(lengths))]
     cuts = [_best_cut(lengths, boxes[0], rows_of)]
-    total = _num_cells(len(lengths), *lengths.max(0), rows_of)
+    total = _num_cells(len(lengths), *lengths.max(0), rows_of=rows_of)
     while len(boxes) < num_boxes:
         saved, left = max(cuts, key=lambda cut: cut[0])
         if saved < 0.005 * total:
@@ -485,7 +485,7 @@ def _fit_boxes(lengths, num_boxes, rows_of):
 def _best_cut(lengths, box, rows_of):
     """Positions saved by the best cut of a box, and who goes to the left."""
     sizes = lengths[box]  # (rows, 2)
-    before = _num_cells(len(box), *sizes.max(0), rows_of)
+    before = _num_cells(len(box), *sizes.max(0), rows_of=rows_of)
     best = 0, None
     for axis in (0, 1):
         ordered = sizes[np.argsort(sizes[:, axis], kind="stable")]
@@ -494,8 +494,8 @@ def _best_cut(lengths, box, rows_of):
             continue
         below = np.maximum.accumulate(ordered)[ends - 1].T
         above = np.maximum.accumulate(ordered[::-1])[::-1][ends].T
-        after = _num_cells(ends, *below, rows_of) + _num_cells(
-            len(box) - ends, *above, rows_of
+        after = _num_cells(ends, *below, rows_of=rows_of) + _num_cells(
+            len(box) - ends, *above, rows_of=rows_of
         )
         i = int(np.argmin(after))
         if before - after[i] > best[0]:

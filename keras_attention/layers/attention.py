@@ -2,8 +2,12 @@ import keras
 from keras import ops
 
 from keras_attention.ops import checks
-from keras_attention.ops.masks import agree, as_mask, check_mask_shape
-from keras_attention.ops.masks import joint_mask
+from keras_attention.ops.masks import (
+    agree,
+    as_mask,
+    check_mask_shape,
+    joint_mask,
+)
 
 
 class Attention(keras.layers.Layer):
@@ -38,7 +42,7 @@ class Attention(keras.layers.Layer):
         if self.dropout:
             self.seed_generator = keras.random.SeedGenerator(seed)
         self.supports_masking = True
-        self._memory_shapes = None
+        self._memory_shapes: tuple | None = None
 
     def build(self, query_shape, value_shape, key_shape=None):
         self.check_shapes(query_shape, value_shape, key_shape)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops, tree
 
@@ -309,9 +311,7 @@ class AttentionRNN(keras.layers.Layer):
 
         return unfold(output), state, tree.map_structure(unfold, extras)
 
-    def _step(
-        self, x, memory, state, return_scores, training, hypotheses=None
-    ):
+    def _step(self, x, memory, state, return_scores, training, hypotheses=None):
         """Inputs, states and results `(B, .)`, or `(B x K, .)`."""
         cell_state = state["cell"]
         parts = [x]
@@ -433,7 +433,7 @@ def takes_training(cell):
     return getattr(cell, "_call_has_training_arg", False)
 
 
-def check_cell(cell):
+def check_cell(cell) -> Any:
     if callable(cell) and hasattr(cell, "state_size"):
         return cell
     raise ValueError(

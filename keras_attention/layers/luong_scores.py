@@ -107,7 +107,7 @@ class LuongScores(Attention):
 
     def build_query(self, query_shape):
         if self.score in ("general", "concat"):
-            _, key_shape = self._memory_shapes
+            key_shape = self._memory_shapes[1]
             units = self.units or key_shape[-1]
             self.query_dense = self._dense(units, "query")
             self.query_dense.build(query_shape)

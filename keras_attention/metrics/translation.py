@@ -189,8 +189,8 @@ def bleu_by_length(
         chosen = lengths > low
         if high is not None:
             chosen &= lengths <= high
-        rows = np.flatnonzero(chosen)
-        if len(rows):
+        rows = np.flatnonzero(chosen).tolist()
+        if rows:
             score = bleu(
                 [hypotheses[i] for i in rows],
                 [references[i] for i in rows],

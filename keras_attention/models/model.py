@@ -46,7 +46,7 @@ class Model(keras.Model):
                 class, or its files do not fit together.
         """
         if preset in cls.presets:
-            return cls(**{**cls.presets[preset], **overrides})
+            return cls(**{**cls.presets[str(preset)], **overrides})
         folder = Path(preset)
         if not (folder / CONFIG_FILE).is_file():
             raise ValueError(

@@ -117,7 +117,7 @@ class Translator(Model):
             checks.positive_int(max_length, "max_length")
         rows = self._source_rows(sources)
         options = (num_beams, length_penalty, length_alpha)
-        results = [None] * len(rows)
+        results: list = [None] * len(rows)
         for indices, ids in batches_of(rows, batch_size):
             limit = max_length or 2 * ids.shape[1] + 10
             decode = self.compile_function(
@@ -160,7 +160,7 @@ class Translator(Model):
         tokenizer = self.target_tokenizer
         target_rows = tokenizer.tokenize(targets)
         scores_of = self.compile_function("align", self.forced_scores)
-        results = [None] * len(rows)
+        results: list = [None] * len(rows)
         for indices, ids in batches_of(rows, batch_size):
             given = [[tokenizer.start_id, *target_rows[i]] for i in indices]
             forced = pad(given, len(ids))
@@ -186,7 +186,7 @@ class Translator(Model):
 
         def decode(encoder_token_ids):
             memory, state = self.start(encoder_token_ids)
-            shared = dict(
+            shared: dict = dict(
                 start_token=tokenizer.start_id,
                 end_token=tokenizer.end_id,
                 max_length=max_length,

@@ -8,7 +8,7 @@ def positive_int(value, name):
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value <= 0:
         raise ValueError(
-            f"`{name}` must be a positive integer. "
+            f"The argument `{name}` must be a positive integer. "
             f"Received: {name}={value!r}. Pass 1 or more."
         )
     return int(value)
@@ -16,7 +16,7 @@ def positive_int(value, name):
 
 def rate(value, name):
     """Returns `value` as a float, or raises unless it is in [0, 1)."""
-    if not isinstance(value, numbers.Real) or not 0 <= value < 1:
+    if not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
         raise ValueError(
             f"`{name}` must be a number in [0, 1), the share to drop. "
             f"Received: {name}={value!r}. Pass 0 for none."

@@ -35,7 +35,7 @@ def _scan_torch(step, carry, inputs, length):
         length = tree.flatten(inputs)[0].shape[0]
     outputs = []
     for t in range(length):
-        inputs_t = tree.map_structure(lambda x: x[t], inputs)
+        inputs_t = tree.map_structure(lambda x, t=t: x[t], inputs)
         carry, outputs_t = step(carry, inputs_t)
         outputs.append(outputs_t)
     return carry, tree.map_structure(lambda *x: torch.stack(x), *outputs)
@@ -67,11 +67,11 @@ def _scan_tensorflow(step, carry, inputs, length):
         before = tree.pack_sequence_as(carry, flat_carry)
         after, outputs_t = step(before, inputs_t)
         after = tree.flatten(after)
-        for new, old in zip(after, flat_carry):
+        for new, old in zip(after, flat_carry, strict=True):
             new.set_shape(old.shape)
         writes = [
             array.write(t, x)
-            for array, x in zip(writes, tree.flatten(outputs_t))
+            for array, x in zip(writes, tree.flatten(outputs_t), strict=True)
         ]
         return t + 1, after, writes
 

@@ -19,9 +19,9 @@ def concrete_value(tensor):
 
         traced = tf.is_symbolic_tensor(tensor)
     elif backend == "jax":
-        import jax
+        from jax.core import Tracer
 
-        traced = isinstance(tensor, jax.core.Tracer)
+        traced = isinstance(tensor, Tracer)
     else:
         traced = getattr(tensor, "is_meta", False)
     return None if traced else ops.convert_to_numpy(tensor)
