@@ -96,6 +96,17 @@ def test_dot_gives_the_numbers_of_keras():
     np.testing.assert_allclose(numpy(output), numpy(expected), atol=1e-5)
 
 
+@pytest.mark.parametrize("score", SCORES)
+def test_many_queries_read_as_few_do(score):
+    query, value = arrays((B, 67, D), (B, S, key_size(score)))
+    mask = np.arange(S) < np.array([[S], [0]])
+    layer = make(score)
+    output = numpy(layer(query, value, value_mask=mask))
+    few = numpy(layer(query[:, -T:], value, value_mask=mask))
+    np.testing.assert_allclose(output[:, -T:], few, rtol=1e-4, atol=1e-5)
+    assert (output[1] == 0).all()
+
+
 def test_concat_is_additive_attention_with_the_same_weights():
     query, value = arrays((B, T, D), (B, S, E))
     layer, other = make("concat"), AdditiveAttention(units=U)
