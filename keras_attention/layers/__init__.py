@@ -1,17 +1,31 @@
 """Layers that stack: each is one idea of the attention literature."""
 
 from keras_attention.layers.additive_attention import AdditiveAttention
+from keras_attention.layers.feed_forward import FeedForward
 from keras_attention.layers.local_attention import LocalAttention
 from keras_attention.layers.luong_attention import LuongAttention
 from keras_attention.layers.multi_head_attention import (
     MultiHead,
     MultiHeadAttention,
 )
+from keras_attention.layers.position_embedding import PositionEmbedding
+from keras_attention.layers.sine_position_encoding import SinePositionEncoding
+from keras_attention.layers.transformer_decoder_block import (
+    TransformerDecoderBlock,
+)
+from keras_attention.layers.transformer_encoder_block import (
+    TransformerEncoderBlock,
+)
 
 __all__ = [
     "AdditiveAttention",
+    "FeedForward",
     "LocalAttention",
     "LuongAttention",
     "MultiHead",
     "MultiHeadAttention",
+    "PositionEmbedding",
+    "SinePositionEncoding",
+    "TransformerDecoderBlock",
+    "TransformerEncoderBlock",
 ]
