@@ -1,6 +1,7 @@
 """Layers that stack: each is one idea of the attention literature."""
 
 from keras_attention.layers.additive_attention import AdditiveAttention
+from keras_attention.layers.attention_rnn import AttentionRNN
 from keras_attention.layers.feed_forward import FeedForward
 from keras_attention.layers.local_attention import LocalAttention
 from keras_attention.layers.luong_attention import LuongAttention
@@ -19,6 +20,7 @@ from keras_attention.layers.transformer_encoder_block import (
 
 __all__ = [
     "AdditiveAttention",
+    "AttentionRNN",
     "FeedForward",
     "LocalAttention",
     "LuongAttention",
