@@ -63,7 +63,7 @@ $(VENV)/.lint: pyproject.toml | $(VENV)/.created
 
 demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python -m applications.translation.train \
-		--recipe demo --run $(DEMO_FOLDER)
+		--recipe demo --output $(DEMO_FOLDER) --overwrite
 
 test: test-tensorflow test-jax test-torch
 

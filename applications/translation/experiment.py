@@ -1,0 +1,367 @@
+"""One run of a recipe: data, model, training, test and what is written."""
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+import time
+from pathlib import Path
+
+import keras
+
+from applications.translation.recipes import Recipe
+from keras_attention import callbacks, data
+from keras_attention.data.synthetic import english_french_splits
+from keras_attention.layers import AdditiveAttention
+from keras_attention.metrics import (
+    alignment_accuracy,
+    bleu,
+    bleu_by_length,
+    chrf,
+)
+from keras_attention.models import RNNSearch
+from keras_attention.visualization import plot_alignments
+
+RECIPE_FILE = "recipe.json"
+METRICS_FILE = "metrics.json"
+STATE_FILE = "training_state.npz"
+MODEL_FOLDER = "model"
+
+
+def read_splits(recipe: Recipe, path, seed):
+    """Training, validation and test pairs, and what was left out.
+
+    The sentences of a file are split into three blocks, in the order of the
+    file, the test block last; pairs longer than `max_words` are left out of
+    the first two.
+    """
+    if recipe.dataset == "english_french":
+        if path is not None:
+            raise ValueError(
+                "Only a recipe with dataset=tsv reads `--data`. Received: "
+                f"--data {path} with dataset={recipe.dataset}."
+            )
+        return english_french_splits(
+            recipe.train_pairs,
+            recipe.validation_pairs,
+            recipe.test_pairs,
+            seed=seed,
+            min_words=recipe.min_words,
+            max_words=recipe.max_words,
+        )
+    if path is None:
+        raise ValueError(
+            "This recipe reads a file of sentence pairs, `source TAB target` "
+            "on each line. Received: no `--data`. Add --data pairs.tsv."
+        )
+    pairs, _ = data.read_tsv(path)
+    train, validation, test = data.split_blocks(
+        pairs, recipe.validation_pairs, recipe.test_pairs
+    )
+    train, _ = data.filter_by_length(train, recipe.max_words)
+    validation, _ = data.filter_by_length(validation, recipe.max_words)
+    for name, kept in (("training", train), ("validation", validation)):
+        if not kept:
+            raise ValueError(
+                f"There must be {name} pairs of at most `max_words` words a "
+                f"side. Received: none, with max_words={recipe.max_words}."
+            )
+    return train, validation, test
+
+
+def two_sides(pairs):
+    """Sources and targets of pairs, whether generated or from a file."""
+    if isinstance(pairs[0], tuple):
+        return [p[0] for p in pairs], [p[1] for p in pairs]
+    return [p.source for p in pairs], [p.target for p in pairs]
+
+
+def make_tokenizer(recipe, texts):
+    if recipe.tokenizer == "words":
+        return data.WordTokenizer.train(texts, recipe.vocabulary_size)
+    return data.SentencePieceTokenizer.train(texts, recipe.vocabulary_size)
+
+
+def make_batches(recipe, model, pairs, **options):
+    return data.TranslationBatches.from_text(
+        list(zip(*two_sides(pairs), strict=True)),
+        model.source_tokenizer,
+        model.target_tokenizer,
+        batch_size=recipe.batch_size,
+        num_buckets=recipe.num_buckets,
+        **options,
+    )
+
+
+def make_model(recipe, train_pairs):
+    source_tokenizer, target_tokenizer = (
+        make_tokenizer(recipe, texts) for texts in two_sides(train_pairs)
+    )
+    sizes = {}
+    if recipe.embedding_dim is not None:
+        sizes["embedding_dim"] = recipe.embedding_dim
+    if recipe.hidden_dim is not None:
+        for name in ("hidden_dim", "alignment_dim", "maxout_dim"):
+            sizes[name] = recipe.hidden_dim
+    attention = None
+    if recipe.attention == "mean":
+        # A score network that stays at zero reads every word alike.
+        attention = AdditiveAttention(
+            1, score_initializer="zeros", trainable=False
+        )
+    model = RNNSearch.from_preset(
+        recipe.preset,
+        source_tokenizer=source_tokenizer,
+        target_tokenizer=target_tokenizer,
+        attention=attention,
+        dropout=recipe.dropout,
+        **sizes,
+    )
+    learning_rate = recipe.learning_rate
+    if recipe.budget_cpu_minutes is None:
+        warmup = min(recipe.warmup_steps, recipe.steps - 1)
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            recipe.steps - warmup,
+            warmup_target=recipe.learning_rate,
+            warmup_steps=warmup,
+        )
+    model.compile(
+        keras.optimizers.Adam(learning_rate, clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction="mean_with_sample_weight"
+        ),
+        jit_compile=recipe.jit_compile,
+    )
+    return model
+
+
+def make_callbacks(recipe, validation_pairs, folder):
+    """Callbacks for `fit`; the last one resumes."""
+    chosen = [callbacks.BestWeights("val_loss")]
+    if recipe.budget_cpu_minutes is not None:
+        chosen.append(
+            callbacks.CPUBudget(
+                recipe.budget_cpu_minutes,
+                recipe.learning_rate,
+                recipe.warmup_steps,
+            )
+        )
+    resume = callbacks.SaveAndResume(folder / STATE_FILE, chosen)
+    others = []
+    if recipe.validation_bleu_every is not None:
+        # Every tenth or so, rather than the shortest or the first chapter.
+        stride = -(-len(validation_pairs) // 100)
+        others.append(
+            callbacks.ValidationBLEU(
+                *two_sides(validation_pairs[::stride]),
+                every=recipe.validation_bleu_every,
+            )
+        )
+    if (
+        keras.backend.backend() == "tensorflow"
+        and importlib.util.find_spec("tensorboard") is not None
+    ):
+        others.append(
+            keras.callbacks.TensorBoard(folder / "logs", write_graph=False)
+        )
+    return [*others, *chosen, resume]
+
+
+def fit(recipe, model, train_pairs, validation_pairs, folder, seed, verbose):
+    """Trains, from where a killed run of the same folder stopped."""
+    chosen = make_callbacks(recipe, validation_pairs, folder)
+    resume = chosen[-1]
+    first_epoch = resume.restore(model)
+    if recipe.budget_cpu_minutes is None:
+        epochs = recipe.steps // recipe.steps_per_epoch
+    else:
+        epochs = 10**6  # the budget ends it
+    if not resume.finished:
+        model.fit(
+            make_batches(
+                recipe,
+                model,
+                train_pairs,
+                seed=seed,
+                initial_epoch=first_epoch,
+                steps_per_epoch=recipe.steps_per_epoch,
+            ),
+            validation_data=make_batches(
+                recipe, model, validation_pairs, shuffle=False
+            ),
+            epochs=epochs,
+            initial_epoch=first_epoch,
+            shuffle=False,  # the batches are shuffled by seed and epoch
+            callbacks=chosen,
+            verbose=verbose,
+        )
+    else:
+        for callback in resume.callbacks:
+            callback.set_model(model)
+            callback.on_train_end()
+    return resume.history
+
+
+def score(recipe, model, pairs):
+    """Scores of the model's translations, and the translations."""
+    sources, references = two_sides(pairs)
+    begin = time.process_time()
+    translations = model.translate(sources, num_beams=recipe.num_beams)
+    seconds = time.process_time() - begin
+    texts = [translation.text for translation in translations]
+    lengths = [len(data.split_words(source)) for source in sources]
+    results = {
+        "pairs": len(pairs),
+        "num_beams": recipe.num_beams,
+        "bleu": dataclasses.asdict(bleu(texts, references)),
+        "chrf": dataclasses.asdict(chrf(texts, references)),
+        "exact_matches": sum(map(str.__eq__, texts, references)) / len(pairs),
+        "by_length": [],
+    }
+    limits = (0, *recipe.length_limits, max(lengths))
+    for part in bleu_by_length(
+        lengths, texts, references, recipe.length_limits
+    ):
+        longest = limits[-1] if part.longest is None else part.longest
+        rows = [
+            i for i, n in enumerate(lengths) if part.shortest <= n <= longest
+        ]
+        same = chrf([texts[i] for i in rows], [references[i] for i in rows])
+        results["by_length"].append(
+            {
+                "shortest": part.shortest,
+                "longest": longest,
+                "sentences": part.num_sentences,
+                "bleu": part.score.score,
+                "bleu_confidence": part.score.confidence,
+                "chrf": same.score,
+                "chrf_confidence": same.confidence,
+            }
+        )
+    if hasattr(pairs[0], "links"):
+        aligned = model.align(sources, references)
+        results["alignment"] = dataclasses.asdict(
+            alignment_accuracy(
+                [x.scores for x in aligned],
+                [pair.links for pair in pairs],
+                [pair.possible_links for pair in pairs],
+            )
+        )
+    tokens = sum(len(x.target_tokens) for x in translations)
+    cost = {"test_tokens_per_cpu_second": round(tokens / seconds, 1)}
+    return results, cost, translations
+
+
+def report(results):
+    """The scores of a test as lines of text."""
+    lines = []
+    for name in ("bleu", "chrf"):
+        value = results[name]
+        lines.append(
+            f"{value['name']} {value['score']:.1f} "
+            f"± {value['confidence']:.1f} ({value['signature']})"
+        )
+    lines.append(f"exact matches {100 * results['exact_matches']:.1f} %")
+    lines.append("source words  sentences          BLEU         chrF2")
+    for part in results["by_length"]:
+        lines.append(
+            f"{part['shortest']:5d} to {part['longest']:<3d}"
+            f"{part['sentences']:11d}"
+            f"{part['bleu']:9.1f} ± {part['bleu_confidence']:<4.1f}"
+            f"{part['chrf']:7.1f} ± {part['chrf_confidence']:<4.1f}"
+        )
+    if "alignment" in results:
+        words = results["alignment"]
+        lines += [
+            "aligned to a right word     model  diagonal",
+            f"  all {words['num_words']:5d} linked words "
+            f"{100 * words['overall']:8.1f}{100 * words['diagonal_overall']:10.1f}",
+            f"  {words['num_crossing']:9d} that cross  "
+            f"{100 * words['crossing']:8.1f}"
+            f"{100 * words['diagonal_crossing']:10.1f}",
+        ]
+    return "\n".join(lines)
+
+
+def samples(pairs, translations, number=10):
+    """Some translations beside what was expected."""
+    lines = []
+    stride = max(1, len(pairs) // number)
+    sources, references = two_sides(pairs)
+    for i in range(0, len(pairs), stride)[:number]:
+        lines += [
+            f"source     {sources[i]}",
+            f"translated {translations[i].text}",
+            f"reference  {references[i]}",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def draw_alignments(pairs, translations, path):
+    """Four short sentences or more and what their words were read from."""
+    order = sorted(
+        range(len(pairs)), key=lambda i: abs(len(translations[i].scores) - 11)
+    )
+    shown = [translations[i] for i in order[:4]]
+    plot_alignments(
+        [(x.scores, x.source_tokens, x.target_tokens) for x in shown], path
+    )
+
+
+def description(name, recipe, path, seed):
+    """What a run is, as `recipe.json` holds it."""
+    about = {"recipe": name, "seed": seed, "data": None}
+    if path is not None:
+        path = Path(path)
+        about["data"] = str(path)
+        if path.is_file():
+            about["data_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {**about, "choices": dataclasses.asdict(recipe)}
+
+
+def write_json(path, content):
+    """Writes a file that is whole or not there, whenever we are killed."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(
+        json.dumps(content, indent=2, ensure_ascii=False) + "\n",
+        encoding="utf-8",
+    )
+    os.replace(new, path)
+
+
+def read_run(folder):
+    """The model and the `recipe.json` of a run folder."""
+    folder = Path(folder)
+    try:
+        about = json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8"))
+        recipe = Recipe(**about["choices"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            "A run folder must hold the recipe.json that training writes. "
+            f"Received: {folder} ({error!r}). Make one with `python -m "
+            "applications.translation.train --output FOLDER`."
+        ) from None
+    if not (folder / MODEL_FOLDER).is_dir():
+        raise ValueError(
+            "A run must be finished before its model is read. Received: "
+            f"{folder}, which has no {MODEL_FOLDER}. Add --resume to the "
+            "command that began it."
+        )
+    return RNNSearch.from_preset(folder / MODEL_FOLDER), recipe, about
+
+
+def check_reload(folder, model, sources):
+    """Makes sure that the model read back from disk answers alike."""
+    reloaded, recipe, _ = read_run(folder)
+    answers, again = (
+        x.generate(sources, num_beams=recipe.num_beams)
+        for x in (model, reloaded)
+    )
+    if again != answers:
+        raise RuntimeError(
+            "The model read back from its folder must translate as the one "
+            f"that was saved. Received: {again} instead of {answers}."
+        )

@@ -1,0 +1,228 @@
+"""What was chosen for each training run. Change a choice with `--set`."""
+
+import ast
+import types
+import typing
+from dataclasses import dataclass, fields, replace
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The choices of one run.
+
+    Args:
+        dataset: `"english_french"`, generated, or `"tsv"`, the file of
+            `--data`.
+        train_pairs: Generated training pairs.
+        validation_pairs: The block of pairs before the test's.
+        test_pairs: The last block of pairs.
+        min_words: Fewest words of a generated sentence.
+        max_words: Most words of a generated sentence, or of a side of a pair
+            to train on. A file's test pairs all stay, however long.
+        tokenizer: `"words"`, or `"subwords"` (SentencePiece, unigram). Both
+            are made from the training pairs alone.
+        vocabulary_size: Tokens on each side; None keeps all words.
+        preset: The size of the model, one of `RNNSearch.presets`.
+        embedding_dim: Size of the embeddings; None is the preset's.
+        hidden_dim: Size of the GRUs, the score network and the maxout layer;
+            None is the preset's.
+        attention: `"additive"`, or `"mean"`: the same model without, its
+            context fixed to the mean annotation.
+        dropout: Share of embeddings and maxout outputs dropped.
+        batch_size: Sentences per step.
+        num_buckets: Shapes of batches, each compiled once.
+        steps: Training steps; without meaning if there is a CPU budget.
+        steps_per_epoch: Steps from one validation to the next.
+        budget_cpu_minutes: CPU time to train for, instead of a number of
+            steps.
+        learning_rate: Adam's highest learning rate, falling to 0 by a cosine.
+        warmup_steps: Steps until it is reached.
+        jit_compile: Whether XLA compiles the training step; `"auto"` leaves
+            it to Keras.
+        validation_bleu_every: Epochs from one BLEU of 100 validation pairs to
+            the next; None leaves it out.
+        num_beams: Width of the beam on the test pairs; 1 is greedy.
+        length_limits: Source lengths at which BLEU's ranges end.
+    """
+
+    dataset: str = "english_french"
+    train_pairs: int = 30000
+    validation_pairs: int = 500
+    test_pairs: int = 500
+    min_words: int = 4
+    max_words: int = 18
+    tokenizer: str = "words"
+    vocabulary_size: int | None = None
+    preset: str = "rnn_search_tiny"
+    embedding_dim: int | None = None
+    hidden_dim: int | None = None
+    attention: str = "additive"
+    dropout: float = 0.0
+    batch_size: int = 64
+    num_buckets: int = 6
+    steps: int = 800
+    steps_per_epoch: int = 100
+    budget_cpu_minutes: float | None = None
+    learning_rate: float = 2e-3
+    warmup_steps: int = 50
+    jit_compile: bool | str = "auto"
+    validation_bleu_every: int | None = None
+    num_beams: int = 1
+    length_limits: tuple[int, ...] = (5, 8, 11)
+
+
+RECIPES = {
+    # Minutes on two cores, and nothing to download.
+    "demo": Recipe(),
+    # Seconds: three to five words, from the smallest model that learns them.
+    "smoke": Recipe(
+        train_pairs=2000,
+        validation_pairs=50,
+        test_pairs=50,
+        max_words=5,
+        embedding_dim=32,
+        hidden_dim=32,
+        batch_size=32,
+        num_buckets=1,
+        steps=120,
+        steps_per_epoch=30,
+        learning_rate=1e-2,
+        warmup_steps=10,
+        length_limits=(4,),
+    ),
+    # Generated sentences of 5 to 50 words: does attention hold up?
+    "lengths": Recipe(
+        min_words=5,
+        max_words=50,
+        num_buckets=8,
+        batch_size=32,
+        steps=1600,
+        length_limits=(10, 20, 30, 40),
+    ),
+    # A file of real sentence pairs and an hour of one core.
+    "rnn_search_small": Recipe(
+        dataset="tsv",
+        validation_pairs=1000,
+        test_pairs=1000,
+        max_words=40,
+        tokenizer="subwords",
+        vocabulary_size=4000,
+        preset="rnn_search_small",
+        dropout=0.2,
+        batch_size=32,
+        num_buckets=6,
+        steps_per_epoch=400,
+        budget_cpu_minutes=55.0,
+        learning_rate=1e-3,
+        warmup_steps=100,
+        validation_bleu_every=5,
+        num_beams=5,
+        length_limits=(10, 20, 30, 40),
+    ),
+}
+CHOICES = {
+    "dataset": ("english_french", "tsv"),
+    "tokenizer": ("words", "subwords"),
+    "attention": ("additive", "mean"),
+}
+
+
+def make_recipe(name: str, changes: list[str] = ()) -> Recipe:
+    """A recipe of `RECIPES` with some fields changed.
+
+    Args:
+        name: Its name.
+        changes: Strings of the form `field=value`.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ValueError: If there is no such recipe or field, or a value does not
+            suit its field.
+
+    Examples:
+        >>> make_recipe("demo", ["attention=mean", "steps=50"]).steps
+        50
+        >>> make_recipe("demo", ["step=50"])
+        Traceback (most recent call last):
+        ...
+        ValueError: A recipe's fields are dataset, ... Received: step=50.
+    """
+    if name not in RECIPES:
+        raise ValueError(
+            f"The recipes are {', '.join(RECIPES)}. Received: {name}."
+        )
+    types_of = typing.get_type_hints(Recipe)
+    values = {}
+    for change in changes:
+        field, equals, text = change.partition("=")
+        if not equals or field not in types_of:
+            raise ValueError(
+                f"A recipe's fields are {', '.join(types_of)}; one is changed "
+                f"by field=value. Received: {change}."
+            )
+        values[field] = parse_value(field, text, types_of[field])
+    recipe = replace(RECIPES[name], **values)
+    check_recipe(recipe)
+    return recipe
+
+
+def parse_value(field, text, annotation):
+    """The value that `text` stands for, of the type its field has."""
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        value = text
+    if isinstance(annotation, types.UnionType):
+        allowed = typing.get_args(annotation)
+    else:
+        allowed = (typing.get_origin(annotation) or annotation,)
+    if type(value) is int and float in allowed and int not in allowed:
+        value = float(value)
+    if type(value) not in allowed:
+        raise ValueError(
+            f"`{field}` must be of type {annotation_name(annotation)}. "
+            f"Received: {field}={text}."
+        )
+    return value
+
+
+def annotation_name(annotation):
+    return getattr(annotation, "__name__", None) or str(annotation)
+
+
+def check_recipe(recipe):
+    """Refuses what no part of a run would refuse in clearer words."""
+    for field, allowed in CHOICES.items():
+        if getattr(recipe, field) not in allowed:
+            raise ValueError(
+                f"`{field}` must be one of {', '.join(allowed)}. Received: "
+                f"{field}={getattr(recipe, field)}."
+            )
+    for field in fields(recipe):
+        value, zero_is_fine = getattr(recipe, field.name), ("dropout",)
+        if field.name in zero_is_fine or isinstance(value, (bool, str)):
+            continue
+        if isinstance(value, (int, float)) and not value > 0:
+            raise ValueError(
+                f"`{field.name}` must be positive. Received: "
+                f"{field.name}={value}."
+            )
+    if not 0 <= recipe.dropout < 1:
+        raise ValueError(
+            "`dropout` must be at least 0 and less than 1. Received: "
+            f"dropout={recipe.dropout}."
+        )
+    if recipe.budget_cpu_minutes is None and (
+        recipe.steps % recipe.steps_per_epoch
+    ):
+        raise ValueError(
+            "`steps` must be a multiple of `steps_per_epoch`. Received: "
+            f"steps={recipe.steps}, steps_per_epoch={recipe.steps_per_epoch}."
+        )
+    if recipe.tokenizer == "subwords" and recipe.vocabulary_size is None:
+        raise ValueError(
+            "Subwords need a `vocabulary_size`. Received: "
+            "vocabulary_size=None. Use for example --set vocabulary_size=4000."
+        )

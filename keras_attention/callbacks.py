@@ -1,0 +1,353 @@
+"""What `fit` does beside training: budgets, best weights, going on."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attention.metrics import bleu
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Ends training with the weights of the epoch that was best.
+
+    As `keras.callbacks.EarlyStopping(restore_best_weights=True)`, with a
+    state that `SaveAndResume` can save.
+
+    Args:
+        monitor: What the epochs are compared by. An epoch without it, such as
+            one whose BLEU was not asked for, is passed over.
+        mode: `"min"` if less is better, or `"max"`.
+        patience: Stop after this many compared epochs in a row that were no
+            better; None never stops.
+
+    Raises:
+        ValueError: If `mode` or `patience` is none of these.
+
+    Examples:
+        >>> import keras
+        >>> model = keras.Sequential([keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> x, y = np.ones((4, 3)), np.ones((4, 1))
+        >>> best = BestWeights("loss")
+        >>> history = model.fit(x, y, epochs=3, callbacks=[best], verbose=0)
+        >>> best.best == min(history.history["loss"])
+        True
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        mode: str = "min",
+        patience: int | None = None,
+    ):
+        super().__init__()
+        if mode not in ("min", "max"):
+            raise ValueError(
+                f'`mode` must be "min" or "max". Received: mode={mode!r}.'
+            )
+        if patience is not None and patience < 1:
+            raise ValueError(
+                "`patience` must be at least 1, or None. Received: "
+                f"patience={patience}."
+            )
+        self.monitor, self.mode, self.patience = monitor, mode, patience
+        self.best, self.best_epoch, self.waited = None, None, 0
+        self.weights = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.monitor not in (logs or {}):
+            return
+        value, better = float(logs[self.monitor]), self.best is None
+        if not better:
+            better = (
+                value < self.best if self.mode == "min" else (value > self.best)
+            )
+        if better:
+            self.best, self.best_epoch, self.waited = value, epoch, 0
+            self.weights = [to_numpy(v) for v in self.model.weights]
+            return
+        self.waited += 1
+        if self.patience is not None and self.waited >= self.patience:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        for variable, value in zip(
+            self.model.weights if self.weights else [],
+            self.weights,
+            strict=True,
+        ):
+            variable.assign(value)
+
+    def get_state(self) -> dict:
+        """What `set_state` needs: a dict of numbers and arrays."""
+        if self.best is None:
+            return {"waited": self.waited}
+        return {
+            "waited": self.waited,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            **{f"weights/{i}": x for i, x in enumerate(self.weights)},
+        }
+
+    def set_state(self, state: dict):
+        """Goes on from where `get_state` was called."""
+        self.waited = int(state["waited"])
+        if "best" in state:
+            self.best = float(state["best"])
+            self.best_epoch = int(state["best_epoch"])
+            self.weights = [
+                state[f"weights/{i}"] for i in range(len(state) - 3)
+            ]
+
+
+class CPUBudget(keras.callbacks.Callback):
+    """Stops training after so much CPU time, with a learning rate to match.
+
+    For comparing models by what a core can do in an hour rather than by
+    steps. The learning rate rises linearly over the first steps and then
+    falls to 0 along a cosine of the share of the budget that is spent, so
+    that nobody has to know how many steps there will be. Compilation,
+    validation and other callbacks count too. Compile the optimizer with a
+    number as its learning rate.
+
+    Args:
+        minutes: CPU minutes of this process, all its threads together.
+        learning_rate: The highest learning rate.
+        warmup_steps: Steps until it is reached.
+        clock: Returns the seconds spent so far.
+
+    Raises:
+        ValueError: If an argument is not positive.
+    """
+
+    def __init__(
+        self,
+        minutes: float,
+        learning_rate: float,
+        warmup_steps: int = 100,
+        clock: Callable[[], float] = time.process_time,
+    ):
+        super().__init__()
+        for name, value in (
+            ("minutes", minutes),
+            ("learning_rate", learning_rate),
+            ("warmup_steps", warmup_steps),
+        ):
+            if not value > 0:
+                raise ValueError(
+                    f"`{name}` must be positive. Received: {name}={value}."
+                )
+        self.minutes, self.learning_rate = minutes, learning_rate
+        self.warmup_steps, self.clock = warmup_steps, clock
+        self.steps, self._spent_before, self._start = 0, 0.0, None
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the budget that are gone."""
+        if self._start is None:
+            return self._spent_before
+        return self._spent_before + self.clock() - self._start
+
+    def on_train_begin(self, logs=None):
+        self._start = self.clock()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        share = min(1.0, self.spent / (60 * self.minutes))
+        warmup = min(1.0, (self.steps + 1) / self.warmup_steps)
+        falling = 0.5 * (1 + math.cos(math.pi * share))
+        optimizer = self.model.optimizer
+        optimizer.learning_rate = self.learning_rate * warmup * falling
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        if self.spent >= 60 * self.minutes:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        self._spent_before, self._start = self.spent, None
+
+    def get_state(self) -> dict:
+        """What `set_state` needs: a dict of numbers."""
+        return {"spent": self.spent, "steps": self.steps}
+
+    def set_state(self, state: dict):
+        """Goes on from where `get_state` was called."""
+        self._spent_before = float(state["spent"])
+        self.steps = int(state["steps"])
+        if self._start is not None:
+            self._start = self.clock()
+
+
+class ValidationBLEU(keras.callbacks.Callback):
+    """Adds `val_bleu` to the logs: BLEU of what the model itself writes.
+
+    The validation loss reads the right words before each word; a translation
+    has only its own. Put it before callbacks that monitor it.
+
+    Args:
+        sources: Sentences to translate.
+        references: Their translations.
+        every: Epochs from one score to the next.
+        **options: Passed to the model's `generate`.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        references: Sequence[str],
+        every: int = 1,
+        **options,
+    ):
+        super().__init__()
+        if every < 1:
+            raise ValueError(
+                f"`every` must be at least 1. Received: every={every}."
+            )
+        self.sources, self.references = list(sources), list(references)
+        self.every, self.options = every, options
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every or logs is None:
+            return
+        translations = self.model.generate(self.sources, **self.options)
+        score = bleu(translations, self.references, num_resamples=0)
+        logs["val_bleu"] = score.score
+
+
+class SaveAndResume(keras.callbacks.Callback):
+    """Saves at each epoch's end all that training needs to go on.
+
+    That is every variable of the model and its optimizer, dropout's random
+    seeds among them, the logs of the epochs so far, and the state of other
+    callbacks. One file holds it all and is replaced in one move, so that a
+    kill at any moment leaves a state that belongs together
+    (`keras.callbacks.BackupAndRestore` writes weights and epoch one after the
+    other, and knows no other callbacks). A run that goes on from it ends as
+    one that was not killed, as long as its data depend on the epoch alone.
+
+    Args:
+        path: The file, `.npz`.
+        callbacks: Those whose state is saved too: each has `get_state()`,
+            a dict of numbers and arrays, and `set_state(state)`. Pass them
+            to `fit` as well, before this one.
+
+    Examples:
+        The model must be compiled:
+
+        >>> import tempfile, keras
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> x, y = np.ones((4, 3)), np.ones((4, 1))
+        >>> path = f"{tempfile.mkdtemp()}/state.npz"
+        >>> def train(epochs):
+        ...     resume = SaveAndResume(path)
+        ...     first = resume.restore(model)
+        ...     model.fit(x, y, epochs=epochs, initial_epoch=first,
+        ...               callbacks=[resume], verbose=0)
+        ...     return first, len(resume.history)
+        >>> train(epochs=2)
+        (0, 2)
+        >>> train(epochs=5)
+        (2, 5)
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ):
+        super().__init__()
+        self.path, self.callbacks = Path(path), list(callbacks)
+        self.history, self.finished = [], False
+
+    def restore(self, model: keras.Model) -> int:
+        """Brings model, optimizer and callbacks to the state in the file.
+
+        Args:
+            model: Built and compiled as when the file was written.
+
+        Returns:
+            The epoch to go on with, 0 if there is no file. `history` has the
+            logs of those before, and `finished` tells whether training had
+            stopped by itself.
+
+        Raises:
+            ValueError: If the file cannot be read or is of another model.
+        """
+        if not self.path.is_file():
+            return 0
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                arrays = dict(file)
+            about = json.loads(str(arrays.pop("about")))
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise ValueError(
+                f"{self.path} must be a state of `SaveAndResume`. Received: "
+                f"{error}. Delete it to begin anew."
+            ) from None
+        model.optimizer.build(model.trainable_variables)
+        variables = [*model.variables, *model.optimizer.variables]
+        values = [
+            x for name, x in arrays.items() if name.startswith("variables/")
+        ]
+        ours, theirs = (
+            [tuple(x.shape) for x in xs] for xs in (variables, values)
+        )
+        if ours != theirs or len(about["callbacks"]) != len(self.callbacks):
+            raise ValueError(
+                f"{self.path} must be of the model that is to go on. "
+                f"Received: a state of {len(values)} variables and "
+                f"{len(about['callbacks'])} callbacks for a model with "
+                f"{len(variables)} and {len(self.callbacks)}, or of other "
+                "shapes. Delete it to begin anew."
+            )
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        for index, callback in enumerate(self.callbacks):
+            start = f"callbacks/{index}/"
+            callback.set_state(
+                {
+                    name.removeprefix(start): value
+                    for name, value in arrays.items()
+                    if name.startswith(start)
+                }
+            )
+        self.history, self.finished = about["history"], about["finished"]
+        return len(self.history)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.history.append({k: float(v) for k, v in (logs or {}).items()})
+        self.finished = self.model.stop_training
+        variables = [*self.model.variables, *self.model.optimizer.variables]
+        arrays = {
+            f"variables/{i}": to_numpy(v) for i, v in enumerate(variables)
+        }
+        for index, callback in enumerate(self.callbacks):
+            for name, value in callback.get_state().items():
+                arrays[f"callbacks/{index}/{name}"] = np.asarray(value)
+        about = {
+            "history": self.history,
+            "finished": self.finished,
+            "callbacks": [type(c).__name__ for c in self.callbacks],
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        new = self.path.with_name(self.path.name + ".new")
+        with open(new, "wb") as file:
+            np.savez(file, about=np.array(json.dumps(about)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, self.path)
+
+
+def to_numpy(variable):
+    """A copy of a variable in a type that NumPy's files know."""
+    value = np.array(ops.convert_to_numpy(variable))
+    # bfloat16 and its like are no types of NumPy's own; float32 holds them.
+    return value.astype("float32") if value.dtype.kind == "V" else value
