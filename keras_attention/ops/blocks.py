@@ -79,7 +79,7 @@ def add_block(tensor, starts, block):
     )
     if axes:
         block = ops.sum(block, axis=axes, keepdims=True)
-    starts, sizes = _broadcast(tensor, starts, block.shape)
+    starts, sizes = _broadcast(tensor, starts, ops.shape(block))
     before = ops.slice(tensor, starts, sizes)
     return ops.slice_update(tensor, starts, before + block)
 

@@ -1,10 +1,11 @@
 import keras
 from keras import ops
 
+from keras_attention.ops import blocks
 from keras_attention.ops.attention import dropout
 from keras_attention.ops.masks import both
 from keras_attention.ops.softmax import masked_softmax, wide_dtype
-from keras_attention.ops.tiles import tiled_attention
+from keras_attention.ops.tiles import Tiles, tiled_attention
 
 # From so many logits per head on, tiles are faster than one product as well as
 # lighter (measured on a CPU, TensorFlow and JAX); at a quarter they are even.
@@ -64,7 +65,7 @@ def dot_product_attention(
         )
         return output, scores if return_scores else None
     arguments = (query, key, value, mask, causal, bias, scale)
-    if has_fused_kernel(query, flash_attention):
+    if has_fused_kernel(query, value, flash_attention):
         return fused_attention(*arguments, flash_attention), None
     length, key_length = query.shape[1], key.shape[1]
     if length is not None and key_length is not None:
@@ -73,13 +74,52 @@ def dot_product_attention(
         return attention(*arguments), None
     if any(isinstance(x, keras.KerasTensor) for x in (query, key)):
         return _dense_output(*arguments), None
-    pairs = ops.shape(query)[1] * ops.shape(key)[1]
-    output = ops.cond(
-        pairs >= TILES_FROM,
-        lambda: tiled_attention(*arguments),
-        lambda: _dense_output(*arguments),
-    )
-    return output, None
+    return _attention_of_unknown_length(*arguments), None
+
+
+def _attention_of_unknown_length(query, key, value, mask, causal, bias, scale):
+    """Chooses between one product and tiles once the lengths are known.
+
+    Lengths are unknown on TensorFlow only. The choice is made inside the
+    gradient, since XLA cannot differentiate one between branches that keep
+    tensors of unknown shapes.
+    """
+    import tensorflow as tf
+
+    inputs = (query, key, value) if bias is None else (query, key, value, bias)
+    tiles = Tiles(query, key, mask, causal, scale)
+    is_long = ops.shape(query)[1] * ops.shape(key)[1] >= TILES_FROM
+
+    def dense(query, key, value, bias=None):
+        return _dense_output(query, key, value, mask, causal, bias, scale)
+
+    def dense_forward(*inputs):
+        output = dense(*inputs)
+        rows = tf.shape(output)[:3]  # what tiles save is not needed
+        log_sum = tf.zeros(tf.gather(rows, (0, 2, 1)), tiles.dtype)
+        return output, (output, log_sum[..., None])
+
+    def dense_backward(inputs, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            output = dense(*inputs)
+        return tape.gradient(output, inputs, upstream)
+
+    def forward(*inputs):
+        return tf.cond(
+            is_long,
+            lambda: tiles.forward(*inputs),
+            lambda: dense_forward(*inputs),
+        )
+
+    def backward(inputs, saved, upstream):
+        return tf.cond(
+            is_long,
+            lambda: tiles.backward(inputs, saved, upstream),
+            lambda: dense_backward(inputs, upstream),
+        )
+
+    return blocks.with_gradient(forward, backward)(*inputs)
 
 
 def dense_attention(
@@ -134,12 +174,12 @@ def _is_causal(row, column, rows, columns):
     return (row >= column)[None, None]
 
 
-def has_fused_kernel(query, flash_attention=None):
-    """Whether the backend has a fused kernel that is right for a query.
+def has_fused_kernel(query, value, flash_attention=None):
+    """Whether the backend has a fused kernel that is right for these.
 
     torch has one for every device. JAX has cuDNN's, for half precision on a
-    GPU; its TPU kernel is left out, since it reads the first example's mask
-    for the whole batch.
+    GPU and values of the size of keys; its TPU kernel is left out, since it
+    reads the first example's mask for the whole batch.
     """
     if flash_attention is not None:
         return flash_attention
@@ -151,7 +191,8 @@ def has_fused_kernel(query, flash_attention=None):
             "float16",
             "bfloat16",
         )
-        return half and jax.default_backend() == "gpu"
+        same_size = query.shape[-1] == value.shape[-1]
+        return half and same_size and jax.default_backend() == "gpu"
     return backend == "torch"
 
 

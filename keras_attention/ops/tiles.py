@@ -25,18 +25,9 @@ def tiled_attention(
     Arguments and result are those of `dot_product_attention`. There is no
     second derivative.
     """
-    tiles = Tiles(query, key, mask, causal)
-    inputs = [
-        tiles.pad(_heads_first(query * scale), {2: tiles.queries}),
-        tiles.pad(_heads_first(key), {2: tiles.keys}),
-        tiles.pad(_heads_first(value), {2: tiles.keys}),
-    ]
-    if bias is not None:
-        bias = ops.cast(bias, tiles.dtype)
-        inputs.append(tiles.pad(bias, {2: tiles.queries, 3: tiles.keys}))
-    attention = blocks.with_gradient(tiles.forward, tiles.backward)
-    output = attention(*inputs)  # (B, N, padded T, Hv)
-    return _heads_first(output[:, :, : ops.shape(query)[1]])
+    tiles = Tiles(query, key, mask, causal, scale)
+    inputs = (query, key, value) if bias is None else (query, key, value, bias)
+    return blocks.with_gradient(tiles.forward, tiles.backward)(*inputs)
 
 
 def _heads_first(tensor):
@@ -47,8 +38,9 @@ def _heads_first(tensor):
 class Tiles:
     """The loops over heads and tiles, forward and backward."""
 
-    def __init__(self, query, key, mask, causal):
+    def __init__(self, query, key, mask=None, causal=False, scale=1.0):
         self.dtype = wide_dtype(query.dtype)
+        self.scale = scale
         self.causal = causal
         self.group = query.shape[2] // key.shape[2]
         self.queries = _block_size(query.shape[1], QUERIES)
@@ -69,8 +61,52 @@ class Tiles:
                 tensor = blocks.pad_blocks(tensor, axis, size)
         return tensor
 
-    def forward(self, query, key, value, bias=None):
-        """Output and, to be saved, output and the log-sum of each row."""
+    def prepare(self, query, key, value, bias=None):
+        """The inputs as the loops take them: heads first, whole blocks."""
+        prepared = [
+            self.pad(_heads_first(query * self.scale), {2: self.queries}),
+            self.pad(_heads_first(key), {2: self.keys}),
+            self.pad(_heads_first(value), {2: self.keys}),
+        ]
+        if bias is not None:
+            bias = ops.cast(bias, self.dtype)
+            sizes = {2: self.queries, 3: self.keys}
+            prepared.append(self.pad(bias, sizes))
+        return prepared
+
+    def forward(self, *inputs):
+        """Output `(B, T, N, Hv)` and, to be saved, the rows' log-sums too."""
+        length = ops.shape(inputs[0])[1]
+        output, log_sum = self.loop_forward(*self.prepare(*inputs))
+        output = _heads_first(output[:, :, :length])
+        return output, (output, log_sum[:, :, :length])
+
+    def backward(self, inputs, saved, upstream):
+        """The gradient of each input."""
+        output, log_sum = saved
+        # What the softmax takes off every gradient of a row.
+        mean = ops.cast(upstream, self.dtype) * ops.cast(output, self.dtype)
+        mean = _heads_first(ops.sum(mean, axis=-1, keepdims=True))
+        rows = [
+            self.pad(x, {2: self.queries})
+            for x in (log_sum, mean, _heads_first(upstream))
+        ]
+        query, key, value, *bias = self.loop_backward(
+            self.prepare(*inputs), *rows
+        )
+        length, key_length = ops.shape(inputs[0])[1], ops.shape(inputs[1])[1]
+        gradients = [
+            _heads_first(query[:, :, :length]) * self.scale,
+            _heads_first(key[:, :, :key_length]),
+            _heads_first(value[:, :, :key_length]),
+            *(x[:, :, :length, :key_length] for x in bias),
+        ]
+        return tuple(
+            ops.cast(gradient, x.dtype)
+            for gradient, x in zip(gradients, inputs, strict=True)
+        )
+
+    def loop_forward(self, query, key, value, bias=None):
         batch, heads, length, _ = ops.shape(query)
         output = ops.zeros((batch, heads, length, value.shape[-1]), value.dtype)
         log_sum = ops.zeros((batch, heads, length, 1), self.dtype)
@@ -90,8 +126,7 @@ class Tiles:
                 ops.slice_update(log_sum, (b, n, 0, 0), log_sum_n[None, None]),
             )
 
-        saved = ops.fori_loop(0, batch * heads, head, (output, log_sum))
-        return saved[0], saved
+        return ops.fori_loop(0, batch * heads, head, (output, log_sum))
 
     def head_forward(self, query, key, value, bias, mask):
         """The same for one head: query `(T, H)`, key `(S, H)`, ..."""
@@ -147,15 +182,10 @@ class Tiles:
         )
         return ops.fori_loop(0, length // rows, row_block, start)
 
-    def backward(self, inputs, saved, upstream):
-        """The gradient of each input."""
+    def loop_backward(self, inputs, log_sum, mean, upstream):
         query, key, value, *bias = inputs
         bias = bias[0] if bias else None
-        output, log_sum = saved
         batch, heads = ops.shape(query)[:2]
-        # What the softmax takes off every gradient of a row.
-        mean = ops.cast(upstream, self.dtype) * ops.cast(output, self.dtype)
-        mean = ops.sum(mean, axis=-1, keepdims=True)
         start = tuple(ops.zeros(ops.shape(x), self.dtype) for x in inputs)
 
         def head(i, gradients):
@@ -179,11 +209,7 @@ class Tiles:
                 )
             )
 
-        gradients = ops.fori_loop(0, batch * heads, head, start)
-        return tuple(
-            ops.cast(gradient, x.dtype)
-            for gradient, x in zip(gradients, inputs, strict=True)
-        )
+        return ops.fori_loop(0, batch * heads, head, start)
 
     def head_backward(
         self, query, key, value, bias, mask, log_sum, mean, upstream
