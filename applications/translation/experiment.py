@@ -1,11 +1,10 @@
-"""One run of a recipe: data, model, training, test and what is written."""
+"""One run of a recipe: its data, its model, its training, its folder."""
 
 import dataclasses
 import hashlib
 import importlib.util
 import json
 import os
-import time
 from pathlib import Path
 
 import keras
@@ -14,14 +13,7 @@ from applications.translation.recipes import Recipe
 from keras_attention import callbacks, data
 from keras_attention.data.synthetic import english_french_splits
 from keras_attention.layers import AdditiveAttention
-from keras_attention.metrics import (
-    alignment_accuracy,
-    bleu,
-    bleu_by_length,
-    chrf,
-)
 from keras_attention.models import RNNSearch
-from keras_attention.visualization import plot_alignments
 
 RECIPE_FILE = "recipe.json"
 METRICS_FILE = "metrics.json"
@@ -202,113 +194,6 @@ def fit(recipe, model, train_pairs, validation_pairs, folder, seed, verbose):
             callback.set_model(model)
             callback.on_train_end()
     return resume.history
-
-
-def score(recipe, model, pairs):
-    """Scores of the model's translations, and the translations."""
-    sources, references = two_sides(pairs)
-    begin = time.process_time()
-    translations = model.translate(sources, num_beams=recipe.num_beams)
-    seconds = time.process_time() - begin
-    texts = [translation.text for translation in translations]
-    lengths = [len(data.split_words(source)) for source in sources]
-    results = {
-        "pairs": len(pairs),
-        "num_beams": recipe.num_beams,
-        "bleu": dataclasses.asdict(bleu(texts, references)),
-        "chrf": dataclasses.asdict(chrf(texts, references)),
-        "exact_matches": sum(map(str.__eq__, texts, references)) / len(pairs),
-        "by_length": [],
-    }
-    limits = (0, *recipe.length_limits, max(lengths))
-    for part in bleu_by_length(
-        lengths, texts, references, recipe.length_limits
-    ):
-        longest = limits[-1] if part.longest is None else part.longest
-        rows = [
-            i for i, n in enumerate(lengths) if part.shortest <= n <= longest
-        ]
-        same = chrf([texts[i] for i in rows], [references[i] for i in rows])
-        results["by_length"].append(
-            {
-                "shortest": part.shortest,
-                "longest": longest,
-                "sentences": part.num_sentences,
-                "bleu": part.score.score,
-                "bleu_confidence": part.score.confidence,
-                "chrf": same.score,
-                "chrf_confidence": same.confidence,
-            }
-        )
-    if hasattr(pairs[0], "links"):
-        aligned = model.align(sources, references)
-        results["alignment"] = dataclasses.asdict(
-            alignment_accuracy(
-                [x.scores for x in aligned],
-                [pair.links for pair in pairs],
-                [pair.possible_links for pair in pairs],
-            )
-        )
-    tokens = sum(len(x.target_tokens) for x in translations)
-    cost = {"test_tokens_per_cpu_second": round(tokens / seconds, 1)}
-    return results, cost, translations
-
-
-def report(results):
-    """The scores of a test as lines of text."""
-    lines = []
-    for name in ("bleu", "chrf"):
-        value = results[name]
-        lines.append(
-            f"{value['name']} {value['score']:.1f} "
-            f"± {value['confidence']:.1f} ({value['signature']})"
-        )
-    lines.append(f"exact matches {100 * results['exact_matches']:.1f} %")
-    lines.append("source words  sentences          BLEU         chrF2")
-    for part in results["by_length"]:
-        lines.append(
-            f"{part['shortest']:5d} to {part['longest']:<3d}"
-            f"{part['sentences']:11d}"
-            f"{part['bleu']:9.1f} ± {part['bleu_confidence']:<4.1f}"
-            f"{part['chrf']:7.1f} ± {part['chrf_confidence']:<4.1f}"
-        )
-    if "alignment" in results:
-        words = results["alignment"]
-        lines += [
-            "aligned to a right word     model  diagonal",
-            f"  all {words['num_words']:5d} linked words "
-            f"{100 * words['overall']:8.1f}{100 * words['diagonal_overall']:10.1f}",
-            f"  {words['num_crossing']:9d} that cross  "
-            f"{100 * words['crossing']:8.1f}"
-            f"{100 * words['diagonal_crossing']:10.1f}",
-        ]
-    return "\n".join(lines)
-
-
-def samples(pairs, translations, number=10):
-    """Some translations beside what was expected."""
-    lines = []
-    stride = max(1, len(pairs) // number)
-    sources, references = two_sides(pairs)
-    for i in range(0, len(pairs), stride)[:number]:
-        lines += [
-            f"source     {sources[i]}",
-            f"translated {translations[i].text}",
-            f"reference  {references[i]}",
-            "",
-        ]
-    return "\n".join(lines)
-
-
-def draw_alignments(pairs, translations, path):
-    """Four short sentences or more and what their words were read from."""
-    order = sorted(
-        range(len(pairs)), key=lambda i: abs(len(translations[i].scores) - 11)
-    )
-    shown = [translations[i] for i in order[:4]]
-    plot_alignments(
-        [(x.scores, x.source_tokens, x.target_tokens) for x in shown], path
-    )
 
 
 def description(name, recipe, path, seed):

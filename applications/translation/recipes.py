@@ -74,17 +74,16 @@ class Recipe:
 RECIPES = {
     # Minutes on two cores, and nothing to download.
     "demo": Recipe(),
-    # Seconds: three to five words, from the smallest model that learns them.
+    # Seconds: four or five words, by a model just large enough.
     "smoke": Recipe(
         train_pairs=2000,
         validation_pairs=50,
         test_pairs=50,
         max_words=5,
         embedding_dim=32,
-        hidden_dim=32,
-        batch_size=32,
+        hidden_dim=48,
         num_buckets=1,
-        steps=120,
+        steps=240,
         steps_per_epoch=30,
         learning_rate=1e-2,
         warmup_steps=10,
@@ -142,8 +141,8 @@ def make_recipe(name: str, changes: list[str] = ()) -> Recipe:
             suit its field.
 
     Examples:
-        >>> make_recipe("demo", ["attention=mean", "steps=50"]).steps
-        50
+        >>> make_recipe("demo", ["attention=mean", "steps=500"]).steps
+        500
         >>> make_recipe("demo", ["step=50"])
         Traceback (most recent call last):
         ...
@@ -209,6 +208,12 @@ def check_recipe(recipe):
                 f"`{field.name}` must be positive. Received: "
                 f"{field.name}={value}."
             )
+    limits = recipe.length_limits
+    if list(limits) != sorted({n for n in limits if type(n) is int and n > 0}):
+        raise ValueError(
+            "`length_limits` must be positive integers that ascend. Received: "
+            f"length_limits={limits}."
+        )
     if not 0 <= recipe.dropout < 1:
         raise ValueError(
             "`dropout` must be at least 0 and less than 1. Received: "

@@ -124,6 +124,7 @@ def main(arguments=None):
         command.limit_threads(options.threads)
         # Not before: a backend reads how many threads it may use only once.
         run = importlib.import_module("applications.translation.experiment")
+        scoring = importlib.import_module("applications.translation.scoring")
         run.keras.utils.set_random_seed(options.seed)
         splits = run.read_splits(recipe, options.data, options.seed)
         about = run.description(
@@ -158,15 +159,15 @@ def main(arguments=None):
     }
     begin = time.time()
     model.save_to_preset(folder / run.MODEL_FOLDER)
-    results, test_cost, translations = run.score(recipe, model, test_pairs)
+    results, test_cost, translations = scoring.score(recipe, model, test_pairs)
     cost.update(test_cost, test_seconds=round(time.time() - begin, 1))
 
-    samples = run.samples(test_pairs, translations)
+    samples = scoring.samples(test_pairs, translations)
     (folder / "translations.txt").write_text(samples, encoding="utf-8")
-    run.draw_alignments(test_pairs, translations, folder / "alignment.png")
+    scoring.draw_alignments(test_pairs, translations, folder / "alignment.png")
     sources, _ = run.two_sides(test_pairs)
     run.check_reload(folder, model, sources[:10])
-    print(f"\n{samples}\n{run.report(results)}\n{cost}\n")
+    print(f"\n{samples}\n{scoring.report(results)}\n{cost}\n")
     run.write_json(
         folder / run.METRICS_FILE,
         {"history": history, "results": results, "cost": cost},

@@ -1,0 +1,53 @@
+"""Scores the model of a run folder again, or on other sentences.
+
+python -m applications.translation.evaluate runs/demo --num-beams 5
+"""
+
+import argparse
+import dataclasses
+import importlib
+import sys
+from pathlib import Path
+
+from applications.translation import command
+
+
+def make_parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m applications.translation.evaluate",
+        description="Scores the model of a run folder.",
+    )
+    parser.add_argument("run_folder", type=Path)
+    parser.add_argument(
+        "--data",
+        help="file of sentence pairs to score instead of the run's test pairs",
+    )
+    parser.add_argument("--num-beams", type=int, help="instead of the recipe's")
+    parser.add_argument(
+        "--threads", type=int, help="threads to use; all cores if left out"
+    )
+    return parser
+
+
+def main(arguments=None):
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    with command.clean_errors(parser):
+        command.limit_threads(options.threads)
+        run = importlib.import_module("applications.translation.experiment")
+        scoring = importlib.import_module("applications.translation.scoring")
+        model, recipe, about = run.read_run(options.run_folder)
+        if options.num_beams is not None:
+            recipe = dataclasses.replace(recipe, num_beams=options.num_beams)
+        if options.data is not None:
+            recipe = dataclasses.replace(recipe, dataset="tsv")
+            pairs, _ = run.data.read_tsv(options.data)
+        else:
+            pairs = run.read_splits(recipe, about["data"], about["seed"])[-1]
+        results, cost, translations = scoring.score(recipe, model, pairs)
+    print(f"{scoring.samples(pairs, translations)}\n{scoring.report(results)}")
+    print(cost)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
