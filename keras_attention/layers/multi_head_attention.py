@@ -375,6 +375,7 @@ class MultiHeadAttention(Attention):
             mask = joint_mask(
                 query, key, query_mask, value_mask, key_mask, attention_mask
             )
+            self._check_mask_heads(attention_mask)
             attention_mask = None
         projected_key, projected_value = self.project(value, key)
         heads = (self._query_dense(query), projected_key, projected_value)
@@ -405,6 +406,15 @@ class MultiHeadAttention(Attention):
         columns = ops.arange(ops.shape(key)[1], dtype="int32")
         distance = ops.abs(rows[:, None] - columns[None, :])
         return (distance < self.sliding_window)[None, None]
+
+    def _check_mask_heads(self, mask):
+        if mask is None or len(mask.shape) != 4:
+            return
+        if mask.shape[1] not in (None, 1, self.num_heads):
+            raise ValueError(
+                "The heads axis of `attention_mask` must be 1 or "
+                f"{self.num_heads}. Received: shape {tuple(mask.shape)}."
+            )
 
     def _check_bias(self, bias, query, key):
         if bias is None:
