@@ -30,7 +30,7 @@ def sinusoids(
     exponents = 2 * np.arange((dim + 1) // 2) / dim
     rates = (max_wavelength**-exponents).astype("float32")
     positions = ops.arange(length, dtype="int32") + ops.cast(start, "int32")
-    angles = ops.cast(positions, "float32")[:, None] * rates
+    angles = ops.cast(positions, "float32")[:, None] * ops.convert_to_tensor(rates)
     sines, cosines = ops.sin(angles), ops.cos(angles)
     if layout == "halves":
         return ops.concatenate([sines, cosines[:, : dim // 2]], axis=-1)
