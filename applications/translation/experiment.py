@@ -10,7 +10,13 @@ from pathlib import Path
 import keras
 
 from applications.translation.recipes import Recipe
-from keras_attention import callbacks, data
+from keras_attention import data
+from keras_attention.callbacks import (
+    BestWeights,
+    CPUBudget,
+    SaveAndResume,
+    ValidationBLEU,
+)
 from keras_attention.data.synthetic import english_french_splits
 from keras_attention.layers import AdditiveAttention
 from keras_attention.models import RNNSearch
@@ -131,22 +137,22 @@ def make_model(recipe, train_pairs):
 
 def make_callbacks(recipe, validation_pairs, folder):
     """Callbacks for `fit`; the last one resumes."""
-    chosen = [callbacks.BestWeights("val_loss")]
+    chosen = [BestWeights("val_loss")]
     if recipe.budget_cpu_minutes is not None:
         chosen.append(
-            callbacks.CPUBudget(
+            CPUBudget(
                 recipe.budget_cpu_minutes,
                 recipe.learning_rate,
                 recipe.warmup_steps,
             )
         )
-    resume = callbacks.SaveAndResume(folder / STATE_FILE, chosen)
+    resume = SaveAndResume(folder / STATE_FILE, chosen)
     others = []
     if recipe.validation_bleu_every is not None:
         # Every tenth or so, rather than the shortest or the first chapter.
         stride = -(-len(validation_pairs) // 100)
         others.append(
-            callbacks.ValidationBLEU(
+            ValidationBLEU(
                 *two_sides(validation_pairs[::stride]),
                 every=recipe.validation_bleu_every,
             )
@@ -161,38 +167,31 @@ def make_callbacks(recipe, validation_pairs, folder):
     return [*others, *chosen, resume]
 
 
-def fit(recipe, model, train_pairs, validation_pairs, folder, seed, verbose):
-    """Trains, from where a killed run of the same folder stopped."""
-    chosen = make_callbacks(recipe, validation_pairs, folder)
-    resume = chosen[-1]
-    first_epoch = resume.restore(model)
+def fit(recipe, model, splits, callbacks, seed, verbose):
+    """Trains, from where the last callback resumes; returns the logs."""
+    *_, resume = callbacks
+    first_epoch = len(resume.history)
     if recipe.budget_cpu_minutes is None:
         epochs = recipe.steps // recipe.steps_per_epoch
     else:
         epochs = 10**6  # the budget ends it
-    if not resume.finished:
-        model.fit(
-            make_batches(
-                recipe,
-                model,
-                train_pairs,
-                seed=seed,
-                initial_epoch=first_epoch,
-                steps_per_epoch=recipe.steps_per_epoch,
-            ),
-            validation_data=make_batches(
-                recipe, model, validation_pairs, shuffle=False
-            ),
-            epochs=epochs,
+    model.fit(
+        make_batches(
+            recipe,
+            model,
+            splits[0],
+            seed=seed,
             initial_epoch=first_epoch,
-            shuffle=False,  # the batches are shuffled by seed and epoch
-            callbacks=chosen,
-            verbose=verbose,
-        )
-    else:
-        for callback in resume.callbacks:
-            callback.set_model(model)
-            callback.on_train_end()
+            steps_per_epoch=recipe.steps_per_epoch,
+        ),
+        validation_data=make_batches(recipe, model, splits[1], shuffle=False),
+        # A run that was killed behind its training has none left.
+        epochs=first_epoch if resume.finished else epochs,
+        initial_epoch=first_epoch,
+        shuffle=False,  # the batches are shuffled by seed and epoch
+        callbacks=callbacks,
+        verbose=verbose,
+    )
     return resume.history
 
 

@@ -62,122 +62,122 @@ def make_parser():
     return parser
 
 
-def open_folder(folder, about, resume, overwrite):
-    """Makes the run folder, or makes sure that it is the one to go on with."""
-    recipe_file = folder / "recipe.json"
+def check_folder(folder, about, resume, overwrite):
+    """Makes sure that the run may be written to the folder."""
     if resume and overwrite:
         raise ValueError(
             "A run is resumed or overwritten. Received: both --resume and "
             "--overwrite. Leave one out."
         )
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(
+            f"The run folder must be a folder. Received: {folder}, a file."
+        )
+    recipe_file = folder / "recipe.json"
     if resume:
         try:
             before = json.loads(recipe_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            before = {**before, **before.pop("choices")}
+        except (OSError, ValueError, KeyError, TypeError):
             raise ValueError(
                 "`--resume` needs the folder of a run that was begun. "
                 f"Received: {folder}, which has no readable recipe.json. "
                 "Begin one without --resume."
             ) from None
-        now = json.loads(json.dumps(about))
-        if before != now:
-            different = {**before, **before.get("choices", {})}
-            current = {**now, **now["choices"]}
-            names = [
-                f"{name} (was {different.get(name)}, is {current.get(name)})"
-                for name in {**different, **current}
-                if name != "choices"
-                and different.get(name) != current.get(name)
-            ]
+        now = json.loads(json.dumps({**about, **about["choices"]}))
+        del now["choices"]
+        changed = [
+            f"{name}={now.get(name)} instead of {before.get(name)}"
+            for name in {**before, **now}
+            if before.get(name) != now.get(name)
+        ]
+        if changed:
             raise ValueError(
                 "A run is resumed with the arguments it was begun with. "
-                f"Received for {folder}: other {', '.join(names)}."
+                f"Received for {folder}: {', '.join(changed)}."
             )
-        return
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(
-            f"The run folder must be a folder. Received: {folder}, a file."
-        )
-    if recipe_file.exists() and overwrite:
-        shutil.rmtree(folder)
-    elif recipe_file.exists():
+    elif recipe_file.exists() and not overwrite:
         raise ValueError(
             f"The run folder must be new. Received: {folder}, which holds a "
             "run. Add --resume to go on with it, --overwrite to replace it, "
             "or name another --output."
         )
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif not recipe_file.exists() and folder.is_dir() and any(folder.iterdir()):
         raise ValueError(
             f"The run folder must be new or empty. Received: {folder}, which "
             "holds files of something else. Name another --output."
         )
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def main(arguments=None):
     parser = make_parser()
     options = parser.parse_args(arguments)
-    changes = [change for group in options.changes for change in group]
     folder = options.output or Path("runs") / options.recipe
     with command.clean_errors(parser):
+        changes = [change for group in options.changes for change in group]
         recipe = make_recipe(options.recipe, changes)
         command.limit_threads(options.threads)
         # Not before: a backend reads how many threads it may use only once.
         run = importlib.import_module("applications.translation.experiment")
-        scoring = importlib.import_module("applications.translation.scoring")
         run.keras.utils.set_random_seed(options.seed)
-        splits = run.read_splits(recipe, options.data, options.seed)
         about = run.description(
             options.recipe, recipe, options.data, options.seed
         )
-        model = run.make_model(recipe, splits[0])
-        open_folder(folder, about, options.resume, options.overwrite)
-        if (folder / run.METRICS_FILE).exists():
-            print(f"{folder} is finished; nothing to resume.")
+        check_folder(folder, about, options.resume, options.overwrite)
+        if options.resume and (folder / run.METRICS_FILE).exists():
+            print(f"The run in {folder} is finished: nothing to resume.")
             return
+        splits = run.read_splits(recipe, options.data, options.seed)
+        model = run.make_model(recipe, splits[0])
+        if options.overwrite and folder.exists():
+            shutil.rmtree(folder)
+        callbacks = run.make_callbacks(recipe, splits[1], folder)
+        callbacks[-1].restore(model)
+    folder.mkdir(parents=True, exist_ok=True)
     run.write_json(folder / run.RECIPE_FILE, about)
-    train_pairs, validation_pairs, test_pairs = splits
     print(
-        f"{len(train_pairs)} training, {len(validation_pairs)} validation and "
-        f"{len(test_pairs)} test pairs; {model.count_params()} weights",
+        "{} training, {} validation and {} test pairs; {} weights".format(
+            *map(len, splits), model.count_params()
+        ),
         flush=True,
     )
-
     begin, cpu = time.time(), time.process_time()
     history = run.fit(
-        recipe,
-        model,
-        train_pairs,
-        validation_pairs,
-        folder,
-        options.seed,
-        options.verbose,
+        recipe, model, splits, callbacks, options.seed, options.verbose
     )
     cost = {
         "training_seconds": round(time.time() - begin, 1),
         "training_cpu_seconds": round(time.process_time() - cpu, 1),
     }
+    finish(run, folder, recipe, model, splits[-1], history, cost)
+
+
+def finish(run, folder, recipe, model, test_pairs, history, cost):
+    """Tests the model, and writes and prints what came of it."""
+    scoring = importlib.import_module("applications.translation.scoring")
     begin = time.time()
     model.save_to_preset(folder / run.MODEL_FOLDER)
     results, test_cost, translations = scoring.score(recipe, model, test_pairs)
-    cost.update(test_cost, test_seconds=round(time.time() - begin, 1))
-
+    cost = {**cost, **test_cost, "test_seconds": round(time.time() - begin, 1)}
     samples = scoring.samples(test_pairs, translations)
     (folder / "translations.txt").write_text(samples, encoding="utf-8")
     scoring.draw_alignments(test_pairs, translations, folder / "alignment.png")
     sources, _ = run.two_sides(test_pairs)
     run.check_reload(folder, model, sources[:10])
-    print(f"\n{samples}\n{scoring.report(results)}\n{cost}\n")
     run.write_json(
         folder / run.METRICS_FILE,
         {"history": history, "results": results, "cost": cost},
     )
     (folder / run.STATE_FILE).unlink(missing_ok=True)
+
+    print(f"\n{samples}\n{scoring.report(results)}")
+    for name, value in cost.items():
+        print(f"{name.replace('_', ' ')}: {value}")
     sentence = sources[0]
     if recipe.dataset == "english_french":
         sentence = "the small black cats sleep"
     print(
-        f"The run is in {folder}, with {folder / 'alignment.png'}. Try:\n"
+        f"\nThe run is in {folder}, with {folder / 'alignment.png'}. Try:\n"
         f"python -m applications.translation.translate {folder} "
         f'"{sentence}"'
     )

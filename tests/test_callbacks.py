@@ -1,0 +1,248 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_attention.callbacks import (
+    BestWeights,
+    CPUBudget,
+    SaveAndResume,
+    ValidationBLEU,
+)
+
+ROWS, FEATURES = 12, 5
+
+
+def make_model(seed=0, units=1):
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((FEATURES,)),
+            keras.layers.Dense(7, activation="tanh"),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(units),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    return model
+
+
+def examples():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, FEATURES)).astype("float32")
+    return x, x[:, :1] ** 2
+
+
+class FakeLosses(keras.callbacks.Callback):
+    """Puts given numbers into the logs."""
+
+    def __init__(self, losses):
+        super().__init__()
+        self.losses = losses
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.losses[epoch] is not None:
+            logs["val_loss"] = self.losses[epoch]
+        self.seen = [np.array(w) for w in self.model.get_weights()]
+        self.all = [*getattr(self, "all", []), self.seen]
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAt(keras.callbacks.Callback):
+    """Raises in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.epoch and batch == 1:
+            raise Killed
+
+
+def fit(model, epochs, callbacks, initial_epoch=0):
+    model.fit(
+        *examples(),
+        batch_size=4,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        shuffle=False,
+        callbacks=callbacks,
+        verbose=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "losses", "best"),
+    [("min", [3, 1, 2, None, 1], 1), ("max", [3, 1, 4, None, 4], 2)],
+)
+def test_training_ends_with_the_weights_of_the_best_epoch(mode, losses, best):
+    model, fake = make_model(), FakeLosses(losses)
+    callback = BestWeights(mode=mode)
+    fit(model, 5, [fake, callback])
+    assert (callback.best, callback.best_epoch) == (losses[best], best)
+    for ours, expected in zip(model.get_weights(), fake.all[best], strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_patience_counts_compared_epochs_without_gain():
+    fake = FakeLosses([3, 2, None, 5, 2, 1, 1])
+    fit(make_model(), 7, [fake, BestWeights(patience=2)])
+    assert len(fake.all) == 5
+
+
+def test_the_budget_stops_and_lets_the_learning_rate_fall_to_zero():
+    seconds, rates = iter(range(0, 10_000, 2)), []
+    budget = CPUBudget(1, 0.1, warmup_steps=4, clock=lambda: next(seconds))
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    model = make_model()
+    fit(model, 100, [budget, Watch()])
+    # The clock moves by 2 s whenever it is read, twice a step: the step that
+    # ends at 60 s or later is the last. Step i begins at 4 i + 2 s.
+    share = (4 * np.arange(15) + 2) / 60
+    warmup = np.minimum(1, np.arange(1, 16) / 4)
+    expected = 0.1 * warmup * 0.5 * (1 + np.cos(np.pi * share))
+    np.testing.assert_allclose(rates, expected, rtol=1e-5)
+    assert budget.steps == 15
+
+
+def test_bleu_enters_the_logs_of_every_second_epoch():
+    class Echo:
+        def generate(self, sources, num_beams):
+            assert num_beams == 3
+            return sources
+
+    callback = ValidationBLEU(
+        ["a b c d e"], ["a b c d e"], every=2, num_beams=3
+    )
+    callback.set_model(Echo())
+    logs = [{}, {}]
+    for epoch in (0, 1):
+        callback.on_epoch_end(epoch, logs[epoch])
+    assert logs[0] == {}
+    assert logs[1]["val_bleu"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("killed_in", [0, 1, 3])
+def test_a_killed_run_ends_as_one_that_was_not(tmp_path, killed_in):
+    losses = [3.0, 1.0, 2.0, 5.0, 1.5]
+
+    def run(path, seed, killed_in=None):
+        model, best = make_model(seed), BestWeights(patience=4)
+        resume = SaveAndResume(path, [best])
+        first = resume.restore(model)
+        callbacks = [FakeLosses(losses), best, resume]
+        if killed_in is not None:
+            callbacks.insert(0, KillAt(killed_in))
+        fit(model, 5, callbacks, first)
+        return model, best, resume
+
+    model, best, resume = run(tmp_path / "whole.npz", seed=0)
+    path = tmp_path / "killed.npz"
+    with pytest.raises(Killed):
+        run(path, seed=0, killed_in=killed_in)
+    # After a kill before the first save, all begins anew, by the seed.
+    again, best_again, resumed = run(path, seed=7 if killed_in else 0)
+    assert resumed.history == resume.history
+    assert (best_again.best_epoch, best_again.waited) == (1, 3)
+    assert best.waited == 3
+    for ours, expected in zip(
+        [*again.variables, *again.optimizer.variables],
+        [*model.variables, *model.optimizer.variables],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(ours),
+            keras.ops.convert_to_numpy(expected),
+        )
+
+
+def test_a_run_that_stopped_by_itself_is_known_as_finished(tmp_path):
+    path = tmp_path / "state.npz"
+    callbacks = [BestWeights(patience=1)]
+    resume = SaveAndResume(path, callbacks)
+    fit(make_model(), 5, [FakeLosses([1, 2, 3]), *callbacks, resume])
+    again = SaveAndResume(path, [BestWeights(patience=1)])
+    assert again.restore(make_model()) == 2
+    assert again.finished
+
+
+def test_the_spent_budget_is_part_of_the_state(tmp_path):
+    budget = CPUBudget(1, 0.1, clock=iter(range(1000)).__next__)
+    resume = SaveAndResume(tmp_path / "state.npz", [budget])
+    fit(make_model(), 1, [budget, resume])
+    again = CPUBudget(1, 0.1)
+    SaveAndResume(tmp_path / "state.npz", [again]).restore(make_model())
+    assert again.steps == 3
+    assert 0 < again.spent <= budget.spent
+
+
+def test_low_precision_weights_are_saved_exactly(tmp_path):
+    def make():
+        model = keras.Sequential(
+            [keras.Input((FEATURES,)), keras.layers.Dense(1, dtype="bfloat16")]
+        )
+        model.compile("adam", "mse")
+        return model
+
+    model = make()
+    fit(model, 1, [SaveAndResume(tmp_path / "state.npz")])
+    again = make()
+    SaveAndResume(tmp_path / "state.npz").restore(again)
+    for ours, expected in zip(again.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(keras.ops.cast(ours, "float32")),
+            keras.ops.convert_to_numpy(keras.ops.cast(expected, "float32")),
+        )
+
+
+def test_a_kill_while_saving_leaves_the_state_before(tmp_path, monkeypatch):
+    path = tmp_path / "state.npz"
+    resume = SaveAndResume(path)
+    fit(make_model(), 1, [resume])
+    before = path.read_bytes()
+
+    def torn(file, **arrays):
+        file.write(b"half")
+        raise Killed
+
+    monkeypatch.setattr("keras_attention.callbacks.np.savez", torn)
+    with pytest.raises(Killed):
+        fit(make_model(), 1, [resume])
+    assert path.read_bytes() == before
+
+
+def test_a_state_that_does_not_fit_is_refused(tmp_path):
+    path = tmp_path / "state.npz"
+    fit(make_model(), 1, [SaveAndResume(path)])
+    with pytest.raises(ValueError, match="must be of the model"):
+        SaveAndResume(path).restore(make_model(units=2))
+    with pytest.raises(ValueError, match="0 callbacks"):
+        SaveAndResume(path, [BestWeights()]).restore(make_model())
+    path.write_bytes(b"PK not a zip")
+    with pytest.raises(ValueError, match="must be a state of"):
+        SaveAndResume(path).restore(make_model())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BestWeights(mode="best"), "Received: mode='best'"),
+        (lambda: BestWeights(patience=0), "Received: patience=0"),
+        (lambda: CPUBudget(0, 0.1), "Received: minutes=0"),
+        (lambda: CPUBudget(1, 0.1, 0), "Received: warmup_steps=0"),
+        (lambda: ValidationBLEU([], [], every=0), "Received: every=0"),
+    ],
+)
+def test_wrong_arguments_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
