@@ -18,13 +18,20 @@ def masked_softmax(logits, mask=None, axis=-1):
     """
     logits = ops.cast(logits, wide_dtype(logits.dtype))
     if mask is None:
-        return ops.softmax(logits, axis=axis)
+        return _softmax(logits, axis)
     # A finite floor: infinities would turn a fully masked row into NaN, also
     # in the gradient.
     logits = ops.where(mask, logits, -1e30)
     # A row with nothing to read must give zeros: after the softmax, not
     # before, or a large negative logit turns the row into a plain mean.
-    return ops.where(mask, ops.softmax(logits, axis=axis), 0.0)
+    return ops.where(mask, _softmax(logits, axis), 0.0)
+
+
+def _softmax(logits, axis):
+    if isinstance(axis, int) and logits.shape[axis] == 1:
+        # Keras warns of such an axis, which here is a memory of one position.
+        return ops.exp(logits - logits)
+    return ops.softmax(logits, axis=axis)
 
 
 def wide_dtype(dtype):
