@@ -221,7 +221,9 @@ def read_run(folder):
     folder = Path(folder)
     try:
         about = json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8"))
-        recipe = Recipe(**about["choices"])
+        choices = about["choices"]
+        limits = tuple(choices.pop("length_limits"))  # JSON has no tuples
+        recipe = Recipe(**choices, length_limits=limits)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             "A run folder must hold the recipe.json that training writes. "

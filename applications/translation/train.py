@@ -77,15 +77,15 @@ def check_folder(folder, about, resume, overwrite):
     if resume:
         try:
             before = json.loads(recipe_file.read_text(encoding="utf-8"))
-            before = {**before, **before.pop("choices")}
+            before = {**before.pop("choices"), **before}
         except (OSError, ValueError, KeyError, TypeError):
             raise ValueError(
                 "`--resume` needs the folder of a run that was begun. "
                 f"Received: {folder}, which has no readable recipe.json. "
                 "Begin one without --resume."
             ) from None
-        now = json.loads(json.dumps({**about, **about["choices"]}))
-        del now["choices"]
+        now = json.loads(json.dumps(about))
+        now = {**now.pop("choices"), **now}
         changed = [
             f"{name}={now.get(name)} instead of {before.get(name)}"
             for name in {**before, **now}

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import keras
@@ -142,7 +143,7 @@ def test_a_killed_run_ends_with_the_metrics_of_one_that_was_not(
 
 def write_pairs(path):
     """Real sentences in miniature: subwords, a budget, a beam."""
-    pairs = experiment.english_french_splits(400, 0, 0, seed=1)[0]
+    pairs = experiment.english_french_splits(400, 0, 0, seed=1, max_words=5)[0]
     lines = [f"{p.source}\t{p.target}\n" for p in pairs]
     path.write_text("".join(lines), encoding="utf-8")
     return path
@@ -198,7 +199,7 @@ def test_the_comparison_shows_finished_runs(smoke, tmp_path, capsys):
         (["--set", "steps"], "by field=value. Received: steps"),
         (["--set", "steps=many"], "type int. Received: steps=many"),
         (["--set", "steps=-100"], "positive. Received: steps=-100"),
-        (["--set", "steps=150"], "multiple of `steps_per_epoch`"),
+        (["--set", "steps=100"], "multiple of `steps_per_epoch`"),
         (["--set", "dropout=1"], "Received: dropout=1.0"),
         (["--set", "attention=soft"], "additive, mean. Received: att.*soft"),
         (["--set", "length_limits=(3,2)"], r"ascend. Received: .*\(3, 2\)"),
@@ -217,14 +218,8 @@ def test_train_refuses_bad_arguments_in_a_sentence(
 ):
     output = tmp_path / "run"
     arguments = ["--recipe", "smoke", "--output", output, *arguments]
-    assert re_search(message, refusal(capsys, train.main, *arguments))
+    assert re.search(message, refusal(capsys, train.main, *arguments))
     assert not output.exists()
-
-
-def re_search(pattern, text):
-    import re
-
-    return re.search(pattern, text) or pytest.fail(f"{pattern!r} not in {text}")
 
 
 @pytest.mark.parametrize(
