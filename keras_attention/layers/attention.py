@@ -138,6 +138,17 @@ class Attention(keras.layers.Layer):
         """The state before the first step: `{}`, nothing to remember."""
         return {}
 
+    def step_spec(self, batch):
+        """Specs of what each step reports beside scores, and of the state.
+
+        Args:
+            batch: B, an int or None.
+
+        Returns:
+            Two dicts of KerasTensors with leading axis B.
+        """
+        return {}, {}
+
     def step(self, query, memory, state, return_attention_scores=False):
         """Reads from a projected memory with one query per hypothesis.
 

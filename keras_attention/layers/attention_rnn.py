@@ -403,6 +403,53 @@ class AttentionRNN(keras.layers.Layer):
     def compute_mask(self, inputs, previous_mask):
         return None
 
+    def compute_output_spec(
+        self,
+        inputs,
+        memory,
+        memory_mask=None,
+        inputs_mask=None,
+        initial_state=None,
+        return_attention_scores=False,
+        training=None,
+    ):
+        batch, steps = inputs.shape[:2]
+        units = self.output_units()
+        query = keras.KerasTensor((batch, steps, units))
+        context, scores = self.attention.compute_output_spec(
+            query, memory, return_attention_scores=True
+        )
+        extras, attention_state = self.attention.step_spec(batch)
+
+        def spec(*shape):
+            return keras.KerasTensor(shape, self.compute_dtype)
+
+        sizes = self.cell.state_size
+        state = {
+            "cell": keras.tree.map_structure(
+                lambda size: spec(batch, size),
+                list(sizes) if keras.tree.is_nested(sizes) else [sizes],
+            ),
+            "attention": attention_state,
+        }
+        if self.input_feeding:
+            state["feed"] = spec(batch, self.attentional_layer)
+        result = {
+            "outputs": spec(batch, steps, self.attentional_layer or units),
+            "contexts": spec(*context.shape),
+            **{
+                name: keras.KerasTensor((batch, steps, *x.shape[1:]), x.dtype)
+                for name, x in extras.items()
+            },
+            "states": state,
+        }
+        if return_attention_scores:
+            # Steps come first after the batch, heads (if any) behind them.
+            heads = scores.shape[1:-2]
+            shape = (batch, steps, *heads, scores.shape[-1])
+            result["scores"] = keras.KerasTensor(shape, scores.dtype)
+        return result
+
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         return {

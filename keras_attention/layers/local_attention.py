@@ -1,6 +1,7 @@
 import keras
 from keras import ops
 
+from keras_attention.layers.attention import on_rows
 from keras_attention.layers.luong_scores import LuongScores
 from keras_attention.ops import checks
 from keras_attention.ops.attention import dropout
@@ -230,10 +231,13 @@ class LocalAttention(LuongScores):
         batch, length = ops.shape(key)[:2]
         return ops.broadcast_to(ops.cast(length, "int32"), (batch,))
 
+    def _position_dtype(self):
+        return wide_dtype(self.compute_dtype)
+
     def predict(self, query, lengths):
         """Aligned positions `(B, T)`, float32 or wider: equation 9."""
-        wide = wide_dtype(self.compute_dtype)
-        hidden = ops.tanh(ops.cast(self.position_dense(query), wide))
+        wide = self._position_dtype()
+        hidden = ops.tanh(ops.cast(on_rows(self.position_dense, query), wide))
         vector = ops.cast(self.position_vector, wide)
         share = ops.sigmoid(ops.sum(hidden * vector, axis=-1))
         return ops.cast(lengths, wide)[:, None] * share
@@ -322,6 +326,14 @@ class LocalAttention(LuongScores):
         batch = ops.shape(memory["key"])[0]
         return {"position": ops.zeros((batch,), dtype="int32")}
 
+    def step_spec(self, batch):
+        extras = {
+            "position": keras.KerasTensor((batch,), self._position_dtype())
+        }
+        if self.alignment == "predictive":
+            return extras, {}
+        return extras, {"position": keras.KerasTensor((batch,), "int32")}
+
     def step(self, query, memory, state, return_attention_scores=False):
         """Reads one window per hypothesis.
 
@@ -345,7 +357,7 @@ class LocalAttention(LuongScores):
         else:
             position = self._state_position(query, state)
             positions = ops.reshape(position, (-1, ops.shape(query)[1]))
-            positions = ops.cast(positions, "float32")
+            positions = ops.cast(positions, self._position_dtype())
             state = {"position": position + 1}
         context, scores = self.read_windows(
             self.project_query(query),

@@ -1,5 +1,6 @@
 import keras
 
+from keras_attention.layers.attention import on_rows
 from keras_attention.layers.luong_scores import LuongScores
 from keras_attention.ops import checks
 from keras_attention.ops.luong import location_attention, too_long
@@ -134,7 +135,7 @@ class LuongAttention(LuongScores):
                 query, key, value, mask, return_scores, dropout_rate
             )
         return location_attention(
-            self.location_dense(query),  # (B, T, max_length)
+            on_rows(self.location_dense, query),  # (B, T, max_length)
             value,
             mask,
             return_scores,

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.attention import Attention
+from keras_attention.layers.attention import Attention, on_rows
 from keras_attention.ops import checks
 from keras_attention.ops.additive import additive_attention
 from keras_attention.ops.luong import dot_attention, dot_logits
@@ -119,7 +119,9 @@ class LuongScores(Attention):
         """The query as it meets the projected keys."""
         # W of "general" is applied from the side of the query: a step then
         # multiplies one state, and the memory stays as it is.
-        return query if self.query_dense is None else self.query_dense(query)
+        if self.query_dense is None:
+            return query
+        return on_rows(self.query_dense, query)
 
     def meet(self, query, key, value, mask, return_scores, dropout_rate):
         """Reads with projected queries and keys."""

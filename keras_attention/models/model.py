@@ -1,4 +1,5 @@
 import json
+import warnings
 from pathlib import Path
 
 import keras
@@ -147,7 +148,10 @@ class Model(keras.Model):
         self._compiled_functions.clear()
 
     def quantize(self, *args, **kwargs):
-        super().quantize(*args, **kwargs)
+        with warnings.catch_warnings():
+            # Keras names every layer that has nothing to quantize.
+            warnings.filterwarnings("ignore", message=".*`quantize` method")
+            super().quantize(*args, **kwargs)
         self._compiled_functions.clear()
 
     def compile_function(self, key, function):

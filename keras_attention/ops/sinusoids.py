@@ -29,10 +29,11 @@ def sinusoids(
     """
     exponents = 2 * np.arange((dim + 1) // 2) / dim
     rates = (max_wavelength**-exponents).astype("float32")
+    rates = ops.convert_to_tensor(rates)
     positions = ops.arange(length, dtype="int32") + ops.cast(start, "int32")
-    angles = ops.cast(positions, "float32")[:, None] * ops.convert_to_tensor(rates)
+    angles = ops.cast(positions, "float32")[:, None] * rates
     sines, cosines = ops.sin(angles), ops.cos(angles)
     if layout == "halves":
         return ops.concatenate([sines, cosines[:, : dim // 2]], axis=-1)
     pairs = ops.stack([sines, cosines], axis=-1)  # (T, D / 2, 2)
-    return ops.reshape(pairs, (-1, 2 * rates.size))[:, :dim]
+    return ops.reshape(pairs, (-1, 2 * rates.shape[0]))[:, :dim]

@@ -1,0 +1,125 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_attention.models import RNNSearch
+
+SIZES = dict(
+    source_vocabulary_size=17,
+    target_vocabulary_size=19,
+    embedding_dim=16,
+    hidden_dim=8,
+    alignment_dim=8,
+    maxout_dim=8,
+)
+INPUTS = {
+    "encoder_token_ids": np.array([[5, 6, 7], [8, 9, 0]]),
+    "decoder_token_ids": np.array([[2, 4], [2, 5]]),
+}
+
+
+def answers(model):
+    return ops.convert_to_numpy(ops.cast(model(INPUTS), "float32"))
+
+
+def test_a_preset_folder_round_trips(tmp_path):
+    model = RNNSearch(**SIZES)
+    model.save_to_preset(tmp_path)
+    again = RNNSearch.from_preset(tmp_path)
+    np.testing.assert_allclose(answers(again), answers(model), atol=1e-6)
+
+
+def test_overrides_change_a_named_size():
+    model = RNNSearch.from_preset("rnn_search_tiny", **SIZES)
+    assert model.hidden_dim == 8
+
+
+def test_a_policy_is_kept_on_reload(tmp_path):
+    model = RNNSearch(**SIZES, dtype="mixed_bfloat16")
+    assert model.output_dense.compute_dtype == "bfloat16"
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.output_dense.dtype_policy.name == "mixed_bfloat16"
+    np.testing.assert_array_equal(answers(again), answers(model))
+
+
+def test_a_quantized_model_reloads(tmp_path):
+    model = RNNSearch(**SIZES)
+    expected = answers(model)
+    model.quantize("int8")
+    assert model.output_dense.quantization_mode == "int8"
+    quantized = answers(model)
+    assert 0 < np.abs(quantized - expected).max() < 0.1
+    model.save_to_preset(tmp_path)
+    again = RNNSearch.from_preset(tmp_path)
+    assert again.output_dense.quantization_mode == "int8"
+    np.testing.assert_allclose(answers(again), quantized, atol=1e-6)
+
+
+def test_low_rank_updates_train_alone():
+    model = RNNSearch(**SIZES)
+    expected = answers(model)
+    model.enable_lora(2)
+    np.testing.assert_allclose(answers(model), expected, atol=1e-6)
+    names = {v.path.split("/")[-2] for v in model.trainable_variables}
+    assert names == {"query", "key"}
+    assert all("lora" in v.name for v in model.trainable_variables)
+    frozen = [ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+    model.compile(keras.optimizers.SGD(10.0), "mse")
+    for _ in range(2):
+        model.train_on_batch(INPUTS, np.ones((2, 2, 19)))
+    for before, after in zip(
+        frozen, model.non_trainable_variables, strict=True
+    ):
+        np.testing.assert_array_equal(before, ops.convert_to_numpy(after))
+    assert np.abs(answers(model) - expected).max() > 0
+
+
+def test_layers_to_update_must_be_there():
+    with pytest.raises(ValueError, match="must name layers"):
+        RNNSearch(**SIZES).enable_lora(2, layer_names=("nothing",))
+
+
+def test_what_is_no_preset_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="must be one of.*rnn_search_tiny"):
+        RNNSearch.from_preset("rnn_search_huge")
+    with pytest.raises(ValueError, match="Check the path"):
+        RNNSearch.from_preset(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="must be what `save_to_preset`"):
+        RNNSearch.from_preset(tmp_path)
+    text = json.dumps({"class_name": "Transformer", "config": {}})
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="must hold a RNNSearch"):
+        RNNSearch.from_preset(tmp_path)
+
+
+# Keras tries an older layout before it gives up, and says so.
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
+def test_missing_and_wrong_weights_are_refused(tmp_path):
+    RNNSearch(**SIZES).save_to_preset(tmp_path)
+    with pytest.raises(ValueError, match="must fit the model"):
+        RNNSearch.from_preset(tmp_path, maxout_dim=9)
+    (tmp_path / "model.weights.h5").write_bytes(b"not weights")
+    with pytest.raises(ValueError, match="must fit the model"):
+        RNNSearch.from_preset(tmp_path)
+    (tmp_path / "model.weights.h5").unlink()
+    with pytest.raises(ValueError, match="model.weights.h5"):
+        RNNSearch.from_preset(tmp_path)
+
+
+def test_compiled_functions_follow_the_weights():
+    model = RNNSearch(**SIZES)
+    run = model.compile_function(
+        "logits", lambda *ids: model(dict(zip(INPUTS, ids, strict=True)))
+    )
+    ids = [ops.array(x) for x in INPUTS.values()]
+    before = ops.convert_to_numpy(run(*ids))
+    np.testing.assert_allclose(before, answers(model), atol=1e-5)
+    model.output_dense.bias.assign_add(np.ones(19))
+    after = ops.convert_to_numpy(run(*ids))
+    np.testing.assert_allclose(after, before + 1, atol=1e-5)
+    assert model.compile_function("logits", None) is run
