@@ -1,0 +1,167 @@
+"""Time and memory, ours and a peer's, each in a process of its own, in turn.
+
+python -m benchmarks
+python -m benchmarks --only additive-2048 --backend jax --repeats 5
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.rows import EVERYWHERE, ROWS
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
+
+# One thread each, so that CPU-seconds are not those of threads that wait.
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+
+def make_parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measures time and memory against peers.",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help=f"a row or the beginning of its name: {', '.join(ROWS)}",
+    )
+    parser.add_argument("--backend", action="append", choices=EVERYWHERE)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="where to write all numbers")
+    parser.add_argument(
+        "--write", action="store_true", help=f"replace {RESULTS.name}"
+    )
+    return parser
+
+
+def run(name, side, backend):
+    """Seconds and megabytes of one side, measured in a new process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.measure", name, side],
+        env={**os.environ, **ONE_THREAD, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(
+            f"{name}, {side} on {backend} failed:\n{done.stderr[-2000:]}"
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(name, backend, repeats):
+    """All runs of a row on a backend, the two sides in turn."""
+    sides = ["ours"] if ROWS[name].peer is None else ["ours", "peer"]
+    runs = {side: [] for side in sides}
+    for _ in range(repeats):
+        for side in sides:
+            runs[side].append(run(name, side, backend))
+    return runs
+
+
+def spread(values, form="{:.3g}"):
+    """The median, and the least and the most where they differ."""
+    middle, *ends = map(
+        form.format, (statistics.median(values), min(values), max(values))
+    )
+    return middle if len(set(ends)) == 1 else f"{middle} ({' to '.join(ends)})"
+
+
+def line(name, backend, runs):
+    """The cells of a row of the table."""
+    cells = [name, backend]
+    for what in ("seconds", "megabytes"):
+        ours = [r[what] for r in runs["ours"]]
+        cells.append(spread(ours))
+        if "peer" not in runs:
+            cells += ["", ""]
+            continue
+        peer = [r[what] for r in runs["peer"]]
+        cells.append(spread(peer))
+        # Run by run, so that the spread is that of neighbors in time.
+        ratios = [p / o for o, p in zip(ours, peer, strict=True)]
+        cells.append(spread(ratios))
+    return cells
+
+
+HEAD = [
+    "row",
+    "backend",
+    "CPU s, ours",
+    "peer",
+    "times faster",
+    "MB, ours",
+    "peer",
+    "times lighter",
+]
+
+
+def table(rows):
+    lines = [HEAD, ["---"] * len(HEAD), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def machine():
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, {versions}."
+    )
+
+
+def main(arguments=None):
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    if options.repeats < 1:
+        parser.error(f"--repeats must be at least 1, not {options.repeats}.")
+    names = [
+        name
+        for name in ROWS
+        if not options.only or name.startswith(tuple(options.only))
+    ]
+    if not names:
+        parser.error(f"no row begins with {options.only}; see --help.")
+    rows, numbers = [], {}
+    print(" | ".join(HEAD))
+    for name in names:
+        for backend in ROWS[name].backends:
+            if options.backend and backend not in options.backend:
+                continue
+            runs = measure(name, backend, options.repeats)
+            numbers[f"{name}/{backend}"] = runs
+            rows.append(line(name, backend, runs))
+            print(" | ".join(rows[-1]), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(numbers, indent=2) + "\n")
+    if options.write:
+        about = "\n".join(f"- `{name}`: {ROWS[name].about}." for name in names)
+        RESULTS.write_text(
+            f"# Benchmarks\n\nMade by `python -m benchmarks --write "
+            f"--repeats {options.repeats}`; the median over the runs, and "
+            "the least to the most. Each run is a process of its own on one "
+            "thread; ours and the peer's take turns. CPU-seconds of one "
+            "step once compiled (TensorFlow with XLA, JAX with `jit`, torch "
+            "eager); memory is the peak beyond what the inputs took, "
+            f"compilation included.\n\n{machine()}\n\n{table(rows)}\n\n"
+            f"{about}\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

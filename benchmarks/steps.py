@@ -1,0 +1,95 @@
+"""Turns a function of tensors into a step to be timed, on any backend."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def forward_and_backward(layer, function, arrays):
+    """A compiled step: a value and its gradients.
+
+    Args:
+        layer: Built; its trainable weights get gradients.
+        function: Takes tensors like `arrays`, returns one tensor. The loss
+            is the sum of its squares.
+        arrays: NumPy inputs, which get gradients too.
+
+    Returns:
+        A function without arguments that runs one step to its end.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        def loss(weights, inputs):
+            mapping = zip(layer.trainable_variables, weights, strict=True)
+            with keras.StatelessScope(state_mapping=list(mapping)):
+                return ops.sum(ops.square(function(*inputs)))
+
+        step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
+        weights = [v.value for v in layer.trainable_variables]
+        inputs = [jax.numpy.asarray(x) for x in arrays]
+        return lambda: jax.block_until_ready(step(weights, inputs))
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        weights = [v.value for v in layer.trainable_variables]
+
+        @tf.function(jit_compile=True)
+        def step(*inputs):
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                loss = tf.reduce_sum(tf.square(function(*inputs)))
+            return loss, tape.gradient(loss, [*weights, *inputs])
+
+        inputs = [tf.constant(x) for x in arrays]
+        return lambda: float(step(*inputs)[0])
+    import torch
+
+    weights = [v.value for v in layer.trainable_variables]
+    inputs = [ops.convert_to_tensor(x).requires_grad_() for x in arrays]
+
+    def run():
+        loss = function(*inputs).square().sum()
+        torch.autograd.grad(loss, [*weights, *inputs], allow_unused=True)
+        wait()
+
+    return run
+
+
+def forward(function, arrays):
+    """A compiled step without gradients; `function` returns a tensor."""
+    backend = keras.backend.backend()
+    tensors = [ops.convert_to_tensor(x) for x in arrays]
+    if backend == "jax":
+        import jax
+
+        step = jax.jit(function)
+        return lambda: jax.block_until_ready(step(*tensors))
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        step = tf.function(function, jit_compile=True)
+        return lambda: step(*tensors).numpy()
+    import torch
+
+    def run():
+        with torch.no_grad():
+            function(*tensors)
+        wait()
+
+    return run
+
+
+def wait():
+    """Waits for torch's device."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def normal(*shape, seed=0):
+    """A float32 array of draws from a normal distribution."""
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal(shape, dtype="float32")
