@@ -157,7 +157,9 @@ CASES = {
         has_scores=True,
         has_dropout=True,
     ),
-    "feed-forward": sequence(partial(layers.FeedForward, 13), has_dropout=True),
+    "feed-forward": sequence(
+        partial(layers.FeedForward, 13, activation="gelu"), has_dropout=True
+    ),
     "sine positions": sequence(
         partial(layers.SinePositionEncoding), smooth=False
     ),

@@ -156,6 +156,7 @@ class RNNSearch(Translator):
                 return_sequences=True,
                 return_state=True,
                 dtype=dtype,
+                name="gru",
             ),
             dtype=dtype,
             name="encoder",
@@ -164,8 +165,11 @@ class RNNSearch(Translator):
             hidden_dim, activation="tanh", dtype=dtype, name="initial_state"
         )
         decoder = AttentionRNN(
-            layers.GRUCell(hidden_dim, reset_after=False, dtype=dtype),
-            attention or AdditiveAttention(alignment_dim, dtype=dtype),
+            layers.GRUCell(
+                hidden_dim, reset_after=False, dtype=dtype, name="cell"
+            ),
+            attention
+            or AdditiveAttention(alignment_dim, dtype=dtype, name="attention"),
             dtype=dtype,
             name="decoder",
         )

@@ -282,11 +282,11 @@ def test_stepping_equals_the_call(name):
                 return_attention_scores=True,
             )
             np.testing.assert_allclose(
-                numpy(context), expected[:, t], atol=2e-6
+                numpy(context), expected[:, t], atol=1e-5
             )
             scores = numpy(extras["scores"])
             np.testing.assert_allclose(
-                scores, expected_scores[..., t, :], atol=2e-6
+                scores, expected_scores[..., t, :], atol=1e-5
             )
 
 

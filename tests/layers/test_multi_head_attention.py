@@ -35,6 +35,8 @@ class OurLayers:
 
 # One of their tests names its inputs otherwise than the keys of its data.
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
+# Another loads weights from a model that was compiled into one that was not.
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 class TestKerasSuite(multi_head_attention_test.MultiHeadAttentionTest):
     @pytest.fixture(autouse=True)
     def swap(self, monkeypatch):
