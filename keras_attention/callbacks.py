@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -64,11 +65,8 @@ class BestWeights(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.monitor not in (logs or {}):
             return
-        value, better = float(logs[self.monitor]), self.best is None
-        if not better:
-            better = (
-                value < self.best if self.mode == "min" else (value > self.best)
-            )
+        value, sign = float(logs[self.monitor]), 1 if self.mode == "max" else -1
+        better = self.best is None or sign * value > sign * self.best
         if better:
             self.best, self.best_epoch, self.waited = value, epoch, 0
             self.weights = [to_numpy(v) for v in self.model.weights]
@@ -266,6 +264,7 @@ class SaveAndResume(keras.callbacks.Callback):
         super().__init__()
         self.path, self.callbacks = Path(path), list(callbacks)
         self.history, self.finished = [], False
+        self._torch_random_state = {}
 
     def restore(self, model: keras.Model) -> int:
         """Brings model, optimizer and callbacks to the state in the file.
@@ -319,16 +318,27 @@ class SaveAndResume(keras.callbacks.Callback):
                     if name.startswith(start)
                 }
             )
+        self._torch_random_state = {
+            name: state
+            for name, state in arrays.items()
+            if name.startswith("torch/")
+        }
         self.history, self.finished = about["history"], about["finished"]
         return len(self.history)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Not before: `fit` itself draws while it looks at the first batch.
+        set_torch_random_state(self._torch_random_state)
+        self._torch_random_state = {}
 
     def on_epoch_end(self, epoch, logs=None):
         self.history.append({k: float(v) for k, v in (logs or {}).items()})
         self.finished = self.model.stop_training
         variables = [*self.model.variables, *self.model.optimizer.variables]
-        arrays = {
+        arrays: dict[str, Any] = {
             f"variables/{i}": to_numpy(v) for i, v in enumerate(variables)
         }
+        arrays.update(torch_random_state())
         for index, callback in enumerate(self.callbacks):
             for name, value in callback.get_state().items():
                 arrays[f"callbacks/{index}/{name}"] = np.asarray(value)
@@ -351,3 +361,33 @@ def to_numpy(variable):
     value = np.array(ops.convert_to_numpy(variable))
     # bfloat16 and its like are no types of NumPy's own; float32 holds them.
     return value.astype("float32") if value.dtype.kind == "V" else value
+
+
+def torch_random_state():
+    """States of torch's generators, from which dropout draws on torch.
+
+    On the other backends all randomness is in the model's variables.
+    """
+    if keras.backend.backend() != "torch":
+        return {}
+    import torch
+
+    states = {"torch/cpu": torch.get_rng_state().numpy()}
+    if torch.cuda.is_available():
+        for i, state in enumerate(torch.cuda.get_rng_state_all()):
+            states[f"torch/cuda/{i}"] = state.numpy()
+    return states
+
+
+def set_torch_random_state(states):
+    """The inverse of `torch_random_state`."""
+    if keras.backend.backend() != "torch" or not states:
+        return
+    import torch
+
+    torch.set_rng_state(torch.from_numpy(states["torch/cpu"]))
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            if f"torch/cuda/{i}" in states:
+                state = torch.from_numpy(states[f"torch/cuda/{i}"])
+                torch.cuda.set_rng_state(state, i)
