@@ -37,13 +37,17 @@ def num_blocks(length, block_size):
     return (length + block_size - 1) // block_size
 
 
-def pad_blocks(tensor, axis, block_size, value=0):
-    """Pads the end of an axis up to a multiple of the block size."""
-    length = tensor.shape[axis]
-    if length is None:
-        length = ops.shape(tensor)[axis]
-    elif length % block_size == 0:
-        return tensor
+def pad_blocks(tensor, axis, block_size, length=None, value=0):
+    """Pads the end of an axis up to a multiple of the block size.
+
+    XLA has to know the length when it compiles. Pass it where the tensor
+    cannot tell, as the result of a choice between two branches.
+    """
+    if tensor.shape[axis] is not None:
+        length = tensor.shape[axis]
+        if length % block_size == 0:
+            return tensor
+    length = ops.shape(tensor)[axis] if length is None else length
     padding = [(0, 0)] * len(tensor.shape)
     padding[axis] = (0, -length % block_size)
     return ops.pad(tensor, padding, constant_values=value)

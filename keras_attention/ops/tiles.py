@@ -30,11 +30,6 @@ def tiled_attention(
     return blocks.with_gradient(tiles.forward, tiles.backward)(*inputs)
 
 
-def _heads_first(tensor):
-    """`(B, T, N, H)` to `(B, N, T, H)`, or back."""
-    return ops.transpose(tensor, (0, 2, 1, 3))
-
-
 class Tiles:
     """The loops over heads and tiles, forward and backward."""
 
@@ -62,11 +57,11 @@ class Tiles:
         return tensor
 
     def prepare(self, query, key, value, bias=None):
-        """The inputs as the loops take them: heads first, whole blocks."""
+        """The inputs as the loops take them: scaled, in whole blocks."""
         prepared = [
-            self.pad(_heads_first(query * self.scale), {2: self.queries}),
-            self.pad(_heads_first(key), {2: self.keys}),
-            self.pad(_heads_first(value), {2: self.keys}),
+            self.pad(query * self.scale, {1: self.queries}),
+            self.pad(key, {1: self.keys}),
+            self.pad(value, {1: self.keys}),
         ]
         if bias is not None:
             bias = ops.cast(bias, self.dtype)
@@ -78,27 +73,27 @@ class Tiles:
         """Output `(B, T, N, Hv)` and, to be saved, the rows' log-sums too."""
         length = ops.shape(inputs[0])[1]
         output, log_sum = self.loop_forward(*self.prepare(*inputs))
-        output = _heads_first(output[:, :, :length])
-        return output, (output, log_sum[:, :, :length])
+        output = output[:, :length]
+        return output, (output, log_sum[:, :length])
 
     def backward(self, inputs, saved, upstream):
         """The gradient of each input."""
         output, log_sum = saved
         # What the softmax takes off every gradient of a row.
         mean = ops.cast(upstream, self.dtype) * ops.cast(output, self.dtype)
-        mean = _heads_first(ops.sum(mean, axis=-1, keepdims=True))
+        mean = ops.sum(mean, axis=-1, keepdims=True)
+        length, key_length = ops.shape(inputs[0])[1], ops.shape(inputs[1])[1]
         rows = [
-            self.pad(x, {2: self.queries})
-            for x in (log_sum, mean, _heads_first(upstream))
+            blocks.pad_blocks(x, 1, self.queries, length)
+            for x in (log_sum, mean, upstream)
         ]
         query, key, value, *bias = self.loop_backward(
             self.prepare(*inputs), *rows
         )
-        length, key_length = ops.shape(inputs[0])[1], ops.shape(inputs[1])[1]
         gradients = [
-            _heads_first(query[:, :, :length]) * self.scale,
-            _heads_first(key[:, :, :key_length]),
-            _heads_first(value[:, :, :key_length]),
+            query[:, :length] * self.scale,
+            key[:, :key_length],
+            value[:, :key_length],
             *(x[:, :, :length, :key_length] for x in bias),
         ]
         return tuple(
@@ -107,9 +102,9 @@ class Tiles:
         )
 
     def loop_forward(self, query, key, value, bias=None):
-        batch, heads, length, _ = ops.shape(query)
-        output = ops.zeros((batch, heads, length, value.shape[-1]), value.dtype)
-        log_sum = ops.zeros((batch, heads, length, 1), self.dtype)
+        batch, length, heads, _ = ops.shape(query)
+        output = ops.zeros((batch, length, heads, value.shape[-1]), value.dtype)
+        log_sum = ops.zeros((batch, length, heads, 1), self.dtype)
 
         def head(i, carry):
             output, log_sum = carry
@@ -118,12 +113,14 @@ class Tiles:
                 _head(query, b, n),
                 _head(key, b, n // self.group),
                 _head(value, b, n // self.group),
-                _head(bias, b, n),
-                _head(self.mask, b, n),
+                _pairs(bias, b, n),
+                _pairs(self.mask, b, n),
             )
             return (
-                ops.slice_update(output, (b, n, 0, 0), output_n[None, None]),
-                ops.slice_update(log_sum, (b, n, 0, 0), log_sum_n[None, None]),
+                ops.slice_update(output, (b, 0, n, 0), output_n[None, :, None]),
+                ops.slice_update(
+                    log_sum, (b, 0, n, 0), log_sum_n[None, :, None]
+                ),
             )
 
         return ops.fori_loop(0, batch * heads, head, (output, log_sum))
@@ -185,7 +182,7 @@ class Tiles:
     def loop_backward(self, inputs, log_sum, mean, upstream):
         query, key, value, *bias = inputs
         bias = bias[0] if bias else None
-        batch, heads = ops.shape(query)[:2]
+        batch, _, heads, _ = ops.shape(query)
         start = tuple(ops.zeros(ops.shape(x), self.dtype) for x in inputs)
 
         def head(i, gradients):
@@ -195,19 +192,22 @@ class Tiles:
                 _head(query, b, n),
                 _head(key, b, k),
                 _head(value, b, k),
-                _head(bias, b, n),
-                _head(self.mask, b, n),
+                _pairs(bias, b, n),
+                _pairs(self.mask, b, n),
                 _head(log_sum, b, n),
                 _head(mean, b, n),
                 _head(upstream, b, n),
             )
-            places = ((b, n, 0, 0), (b, k, 0, 0), (b, k, 0, 0), (b, n, 0, 0))
-            return tuple(
-                blocks.add_block(whole, place, part[None, None])
-                for whole, place, part in zip(
-                    gradients, places, gradients_n, strict=False
+            whole = [
+                blocks.add_block(total, (b, 0, one, 0), part[None, :, None])
+                for total, one, part in zip(
+                    gradients[:3], (n, k, k), gradients_n[:3], strict=True
                 )
-            )
+            ]
+            if bias is not None:
+                part = gradients_n[3][None, None]
+                whole.append(blocks.add_block(gradients[3], (b, n, 0, 0), part))
+            return tuple(whole)
 
         return ops.fori_loop(0, batch * heads, head, start)
 
@@ -317,7 +317,13 @@ def _block_size(length, largest):
 
 
 def _head(tensor, b, n):
-    """One head `(T, .)` of `(B, N, T, .)`, where B and N may be 1."""
+    """One head `(T, .)` of `(B, T, N, .)`."""
+    _, length, _, width = ops.shape(tensor)
+    return ops.slice(tensor, (b, 0, n, 0), (1, length, 1, width))[0, :, 0]
+
+
+def _pairs(tensor, b, n):
+    """One head `(T, S)` of `(B, N, T, S)`, where each axis may be 1."""
     if tensor is None:
         return None
     shape = ops.shape(tensor)
