@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_attention.ops import blocks
+from keras_attention.ops.additive import on_accelerator
 from keras_attention.ops.attention import dropout
 from keras_attention.ops.masks import both
 from keras_attention.ops.softmax import masked_softmax, wide_dtype
@@ -10,6 +11,9 @@ from keras_attention.ops.tiles import Tiles, tiled_attention
 # From so many logits per head on, tiles are faster than one product as well as
 # lighter (measured on a CPU, TensorFlow and JAX); at a quarter they are even.
 TILES_FROM = 512 * 512
+# An accelerator does many heads at once, which a loop over heads gives up:
+# there tiles are for what would not fit.
+TILES_FROM_ON_ACCELERATOR = 8192 * 8192
 
 
 def dot_product_attention(
@@ -69,12 +73,16 @@ def dot_product_attention(
         return fused_attention(*arguments, flash_attention), None
     length, key_length = query.shape[1], key.shape[1]
     if length is not None and key_length is not None:
-        loop = length * key_length >= TILES_FROM
+        loop = length * key_length >= _tiles_from()
         attention = tiled_attention if loop else _dense_output
         return attention(*arguments), None
     if any(isinstance(x, keras.KerasTensor) for x in (query, key)):
         return _dense_output(*arguments), None
     return _attention_of_unknown_length(*arguments), None
+
+
+def _tiles_from():
+    return TILES_FROM_ON_ACCELERATOR if on_accelerator() else TILES_FROM
 
 
 def _attention_of_unknown_length(query, key, value, mask, causal, bias, scale):
@@ -88,7 +96,7 @@ def _attention_of_unknown_length(query, key, value, mask, causal, bias, scale):
 
     inputs = (query, key, value) if bias is None else (query, key, value, bias)
     tiles = Tiles(query, key, mask, causal, scale)
-    is_long = ops.shape(query)[1] * ops.shape(key)[1] >= TILES_FROM
+    is_long = ops.shape(query)[1] * ops.shape(key)[1] >= _tiles_from()
 
     def dense(query, key, value, bias=None):
         return _dense_output(query, key, value, mask, causal, bias, scale)

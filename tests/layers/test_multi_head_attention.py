@@ -147,19 +147,29 @@ def test_equal_weights_give_the_numbers_of_keras():
             np.testing.assert_allclose(numpy(mine), numpy(other), atol=1e-5)
 
 
-@pytest.mark.parametrize("axes", [(2,), (1, 2)])
-def test_attention_over_some_axes_is_that_of_keras(axes):
+@pytest.mark.parametrize(
+    "axes, query_sizes, value_sizes, mask_shape",
+    [
+        ((2,), (3, 4), (3, 2), (B, 4, 2)),
+        ((1, 2), (3, 4), (3, 2), (B, 3, 4, 3, 2)),
+        # An order of axes that is not its own inverse.
+        ((1, 2), (3, 4, 2), (1, 5, 2), (3, 4, 1, 5)),
+    ],
+)
+def test_attention_over_some_axes_is_that_of_keras(
+    axes, query_sizes, value_sizes, mask_shape
+):
     rng = np.random.default_rng(3)
-    query = rng.normal(size=(B, 3, 4, D)).astype("float32")
-    value = rng.normal(size=(B, 3, 2, E)).astype("float32")
+    query = rng.normal(size=(B, *query_sizes, D)).astype("float32")
+    value = rng.normal(size=(B, *value_sizes, E)).astype("float32")
     theirs = keras.layers.MultiHeadAttention(N, H, attention_axes=axes)
     ours = MultiHeadAttention(N, H, attention_axes=axes)
     for layer in (ours, theirs):
         layer.build(query.shape, value.shape)
     randomize(theirs)
     ours.set_weights(theirs.get_weights())
-    shape = (B, 4, 2) if axes == (2,) else (B, 3, 4, 3, 2)
-    mask = rng.random(shape) > 0.3
+    mask = rng.random(mask_shape) > 0.3
+    mask[..., 0] = True
     arguments = dict(attention_mask=mask, return_attention_scores=True)
     found = ours(query, value, **arguments)
     for mine, other in zip(
