@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Any
 
 import keras
@@ -5,7 +6,8 @@ from keras import ops, tree
 
 from keras_attention.layers.attention import Attention
 from keras_attention.ops import checks
-from keras_attention.ops.loops import scan
+from keras_attention.ops.cells import concatenate, steps_of
+from keras_attention.ops.loops import scan, scan_with_kernels
 from keras_attention.ops.masks import as_mask, check_mask_shape
 
 
@@ -172,40 +174,80 @@ class AttentionRNN(keras.layers.Layer):
         return_attention_scores=False,
         training=None,
     ):
-        projected = self.memory(memory, memory_mask)
-        state = self.initial_state(projected, initial_state)
-        xs = ops.transpose(inputs, (1, 0, 2))  # (T, B, D)
+        memory = self.memory(memory, memory_mask)
+        state = self.initial_state(memory, initial_state)
+        xs = {"x": ops.transpose(inputs, (1, 0, 2))}  # (T, B, D)
         if inputs_mask is not None:
             inputs_mask = as_mask(inputs_mask, "inputs_mask")
             check_mask_shape(
                 inputs_mask, "inputs_mask", {"(B, T)": inputs.shape[:2]}
             )
-            xs = (xs, ops.transpose(inputs_mask))
-        self._draw_dropout_masks(inputs, projected, state, training)
-
-        def step(state, x):
-            x, keep = x if inputs_mask is not None else (x, None)
-            output, new_state, extras = self._step(
-                x, projected, state, return_attention_scores, training
+            xs["keep"] = ops.transpose(inputs_mask)
+        steps = steps_of(self.cell, inputs.shape[-1], training)
+        if steps is not None:
+            state, result = self._scan_known_cell(
+                steps, xs, memory, state, return_attention_scores
             )
-            result = {"outputs": output, **extras}
-            if keep is not None:
-                new_state = tree.map_structure(
-                    lambda new, old: where_kept(keep, new, old),
-                    new_state,
-                    state,
-                )
-                result = tree.map_structure(
-                    lambda x: where_kept(keep, x, ops.zeros_like(x)), result
-                )
-            return new_state, result
-
-        state, result = scan(step, state, xs)
-        self._forget_dropout_masks()
+        else:
+            self._draw_dropout_masks(inputs, memory, state, training)
+            state, result = scan(
+                lambda state, x: self._masked_step(
+                    x, memory, state, return_attention_scores, training
+                ),
+                state,
+                xs,
+            )
+            self._forget_dropout_masks()
         result = {
             name: ops.moveaxis(x, 0, 1) for name, x in result.items()
         }  # (B, T, ...)
         return {**result, "states": state}
+
+    def _scan_known_cell(self, steps, xs, memory, state, return_scores):
+        """The loop with all that needs no state done before and after it."""
+        layers = [self.attention, self.attentional_dense, self.gate_dense]
+        variables = [v for x in layers if x is not None for v in x.variables]
+        constants = {
+            "memory": memory,
+            "variables": [ops.convert_to_tensor(v) for v in variables],
+        }
+
+        def step(affine, state, x, constants):
+            def run_cell(x, read, cell_state):
+                return steps(affine, read, cell_state)
+
+            mapping = zip(variables, constants["variables"], strict=True)
+            with keras.StatelessScope(state_mapping=mapping):
+                return self._masked_step(
+                    x,
+                    constants["memory"],
+                    state,
+                    return_scores,
+                    run_cell=run_cell,
+                )
+
+        added = steps.added(xs["x"])
+        xs = {name: x for name, x in xs.items() if name != "x"}
+        return scan_with_kernels(
+            step, state, xs, constants, steps.kernels, added
+        )
+
+    def _masked_step(self, x, memory, state, *args, **kwargs):
+        """A step of a scan, which a masked input leaves as it was."""
+        output, new_state, extras = self._step(
+            x.get("x"), memory, state, *args, **kwargs
+        )
+        result = {"outputs": output, **extras}
+        if "keep" not in x:
+            return new_state, result
+
+        def kept(new, old):
+            return where_kept(x["keep"], new, old)
+
+        new_state = tree.map_structure(kept, new_state, state)
+        return new_state, tree.map_structure(
+            lambda x: kept(x, ops.zeros_like(x)), result
+        )
 
     def memory(self, memory, mask=None):
         """Projects a source once; see `Attention.memory`.
@@ -311,24 +353,33 @@ class AttentionRNN(keras.layers.Layer):
 
         return unfold(output), state, tree.map_structure(unfold, extras)
 
-    def _step(self, x, memory, state, return_scores, training, hypotheses=None):
-        """Inputs, states and results `(B, .)`, or `(B x K, .)`."""
+    def _step(
+        self,
+        x,
+        memory,
+        state,
+        return_scores,
+        training=False,
+        hypotheses=None,
+        run_cell=None,
+    ):
+        """Inputs, states and results `(B, .)`, or `(B x K, .)`.
+
+        `run_cell(x, read, cell_state)` returns the cell's output and states,
+        given what it reads beside `x`.
+        """
         cell_state = state["cell"]
-        parts = [x]
+        read = []
         if self.query_from == "previous":
             query = self._output_of(cell_state)
             context, attention_state, extras = self._read(
                 query, memory, state["attention"], return_scores, hypotheses
             )
-            parts.append(context)
+            read.append(context)
         if self.input_feeding:
-            parts.append(state["feed"])
-        kwargs = {"training": training} if takes_training(self.cell) else {}
-        output, cell_state = self.cell(
-            ops.concatenate(parts, -1) if len(parts) > 1 else x,
-            cell_state,
-            **kwargs,
-        )
+            read.append(state["feed"])
+        run_cell = run_cell or partial(self._run_cell, training)
+        output, cell_state = run_cell(x, read, cell_state)
         cell_state = tree.pack_sequence_as(
             state["cell"], tree.flatten(cell_state)
         )
@@ -337,13 +388,15 @@ class AttentionRNN(keras.layers.Layer):
                 output, memory, state["attention"], return_scores, hypotheses
             )
         if self.attentional_dense is not None:
-            output = self.attentional_dense(
-                ops.concatenate([context, output], -1)
-            )
+            output = self.attentional_dense(concatenate([context, output]))
         new_state = {"cell": cell_state, "attention": attention_state}
         if self.input_feeding:
             new_state["feed"] = output
         return output, new_state, {"contexts": context, **extras}
+
+    def _run_cell(self, training, x, read, cell_state):
+        kwargs = {"training": training} if takes_training(self.cell) else {}
+        return self.cell(concatenate([x, *read]), cell_state, **kwargs)
 
     def _output_of(self, cell_state):
         """The output that left this state: a (last) cell's first state."""

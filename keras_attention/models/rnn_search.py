@@ -3,6 +3,7 @@ from keras import layers, ops
 
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.attention_rnn import AttentionRNN
+from keras_attention.models.bidirectional_gru import BidirectionalGRU
 from keras_attention.models.translator import Translator, vocabulary_size
 from keras_attention.ops import checks
 
@@ -149,18 +150,7 @@ class RNNSearch(Translator):
             dtype=dtype,
             name="decoder_embedding",
         )
-        encoder = layers.Bidirectional(
-            layers.GRU(
-                hidden_dim,
-                reset_after=False,
-                return_sequences=True,
-                return_state=True,
-                dtype=dtype,
-                name="gru",
-            ),
-            dtype=dtype,
-            name="encoder",
-        )
+        encoder = BidirectionalGRU(hidden_dim, dtype=dtype, name="encoder")
         initial_state = layers.Dense(
             hidden_dim, activation="tanh", dtype=dtype, name="initial_state"
         )
@@ -192,12 +182,7 @@ class RNNSearch(Translator):
         annotations, _, backward = encoder(x)  # (B, S, 2n), (B, n), (B, n)
         state = initial_state(backward)  # (B, n)
         words = drop_target(decoder_embedding(target_ids))  # (B, T, m)
-        result = decoder(
-            words,
-            annotations,
-            initial_state=state,
-            return_attention_scores=True,
-        )
+        result = decoder(words, annotations, initial_state=state)
         before = ops.concatenate(
             [state[:, None], result["outputs"][:, :-1]], axis=1
         )  # (B, T, n), the state each step began with

@@ -59,7 +59,11 @@ def additive_attention(
     vector = ops.cast(score_vector, wide)
     if return_scores or dropout_rate:
         logits = _by_size(
-            lambda *x: _blocked(_LogitBlocks, *x), _logits, query, key, vector
+            lambda *x: _blocked(_LogitBlocks, *x),
+            _step_logits if query.shape[1] == 1 else _logits,
+            query,
+            key,
+            vector,
         )
         output, scores = attend(logits, value, mask, dropout_rate, seed)
         return output, scores if return_scores else None
@@ -79,7 +83,35 @@ def _logits(query, key, vector):
     return ops.sum(pairs * vector, axis=-1)
 
 
+def _step_logits(query, key, vector):
+    """`_logits` of one query each, of which no pair is kept for the gradient.
+
+    A decoder's loop would keep the pairs of all its steps: `(T, B, S, U)`.
+    """
+    if keras.backend.backend() == "torch":  # keeping is faster than eager ops
+        return _logits(query, key, vector)
+
+    def forward(query, key, vector):
+        return _logits(query, key, vector), ()
+
+    def backward(inputs, saved, upstream):
+        query, key, vector = inputs
+        pairs = ops.tanh(query + key)  # (B, S, U)
+        weights = upstream[:, 0, :, None]  # (B, S, 1)
+        slope = (1 - pairs * pairs) * vector * weights
+        return (
+            ops.sum(slope, axis=1, keepdims=True),
+            slope,
+            ops.sum(pairs * weights, axis=(0, 1)),
+        )
+
+    return with_gradient(forward, backward)(query, key, vector)
+
+
 def _read(query, key, vector, value, mask):
+    if query.shape[1] == 1:
+        logits = _step_logits(query, key, vector)
+        return ops.matmul(masked_softmax(logits, mask), value)
     return ops.matmul(masked_softmax(_logits(query, key, vector), mask), value)
 
 

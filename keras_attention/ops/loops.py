@@ -1,5 +1,133 @@
 import keras
-from keras import tree
+from keras import ops, tree
+
+
+def scan_with_kernels(step, carry, inputs, constants, kernels, added):
+    """A `scan` over products with matrices, whose gradient is taken at once.
+
+    The plain gradient of a loop adds up the matrices' gradients step by step,
+    from products of B rows each. Here it is one product of all T x B rows,
+    after the loop, and no step keeps a copy of what does not change.
+
+    Args:
+        step: `step(affine, carry, inputs_t, constants) -> (carry,
+            outputs_t)`, where `affine(name, x)` is `x @ kernels[name] +
+            added_t[name]` for `x` of `(B, .)`, or `added_t[name]` alone if x
+            is None; at most once per name.
+        carry: A nest of tensors with leading axis B.
+        inputs: A nest of tensors `(T, B, ...)`.
+        constants: A nest of the other tensors that `step` uses. Those it
+            closes over get no gradient.
+        kernels: A dict of matrices.
+        added: A dict of tensors `(T, B, .)`, one for each name.
+
+    Returns:
+        The last carry, and the outputs stacked to `(T, ...)`.
+    """
+
+    def run(carry, inputs, constants, added, kernels):
+        """The scan's result, and the rows that met each kernel."""
+
+        def body(carry, x):
+            inputs_t, added_t = x
+            rows = {}
+
+            def affine(name, x):
+                if x is None:
+                    return added_t[name]
+                rows[name] = x
+                return ops.matmul(x, kernels[name]) + added_t[name]
+
+            carry, outputs_t = step(affine, carry, inputs_t, constants)
+            return carry, (outputs_t, rows)
+
+        carry, (outputs, rows) = scan(body, carry, (inputs, added))
+        return (carry, outputs), rows
+
+    arguments = (carry, inputs, constants, added)
+    backend = keras.backend.backend()
+    if backend == "torch":  # eager steps have nothing to gain
+        return run(*arguments, kernels)[0]
+    if backend == "jax":
+        return _kernels_jax(run, arguments, kernels)
+    return _kernels_tensorflow(run, arguments, kernels)
+
+
+def _kernel_gradients(rows, by_added):
+    """A product's gradient is that of what was added to it."""
+
+    def flat(x):
+        return ops.reshape(x, (-1, x.shape[-1]))
+
+    return {
+        name: ops.matmul(ops.transpose(flat(x)), flat(by_added[name]))
+        for name, x in rows.items()
+    }
+
+
+def _kernels_jax(run, arguments, kernels):
+    import jax
+
+    @jax.custom_vjp
+    def function(arguments, kernels):
+        return run(*arguments, kernels)[0]
+
+    def forward(arguments, kernels):
+        result, pull_back, rows = jax.vjp(
+            lambda *arguments: run(*arguments, kernels),
+            *arguments,
+            has_aux=True,
+        )
+        return result, (pull_back, rows)
+
+    def backward(saved, upstream):
+        pull_back, rows = saved
+        gradients = pull_back(upstream)
+        return gradients, _kernel_gradients(rows, gradients[-1])
+
+    function.defvjp(forward, backward)
+    return function(arguments, kernels)
+
+
+def _kernels_tensorflow(run, arguments, kernels):
+    import tensorflow as tf
+
+    nests = (arguments, kernels)
+    structure: list = []
+
+    @tf.custom_gradient
+    def function(*leaves):
+        # Copies: of a tensor given twice, each has a gradient of its own.
+        leaves = [tf.identity(x) for x in leaves]
+        arguments, kernels = tree.pack_sequence_as(nests, leaves)
+        watched = tree.flatten(arguments)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch([x for x in watched if x.dtype.is_floating])
+            result, rows = run(*arguments, kernels)
+        structure.append(result)
+        results = [tf.identity(x) for x in tree.flatten(result)]
+
+        def gradient(*upstream):
+            pairs = [
+                (x, up)
+                for x, up in zip(tree.flatten(result), upstream, strict=True)
+                if x.dtype.is_floating
+            ]
+            gradients = tape.gradient(
+                [x for x, _ in pairs],
+                watched,
+                output_gradients=[up for _, up in pairs],
+            )
+            *_, by_added = tree.pack_sequence_as(arguments, gradients)
+            by_kernel = _kernel_gradients(rows, by_added)
+            return *gradients, *tree.flatten(by_kernel)
+
+        return tuple(results), gradient
+
+    # Variables are read here, once: a read inside the loop would be kept for
+    # every step.
+    results = function(*map(tf.convert_to_tensor, tree.flatten(nests)))
+    return tree.pack_sequence_as(structure[-1], list(results))
 
 
 def scan(step, carry, inputs, length=None):
