@@ -377,17 +377,17 @@ class MultiHeadAttention(Attention):
             )
             self._check_mask_heads(attention_mask)
             attention_mask = None
-        projected_key, projected_value = self.project(value, key)
-        heads = (self._query_dense(query), projected_key, projected_value)
-        if folded:
-            heads = tuple(map(folded.fold, heads))
+        heads = (self._query_dense(query), *self.project(value, key))
+        heads_q, heads_k, heads_v = map(folded.fold, heads) if folded else heads
         if self.sliding_window is not None:
-            window = self._window_mask(heads[0], heads[1])
+            window = self._window_mask(heads_q, heads_k)
             attention_mask = both(attention_mask, window)
         if attention_mask is not None and mask is not None:
             mask = mask if len(mask.shape) == 4 else mask[:, None]
         output, scores = self._read_heads(
-            *heads,
+            heads_q,
+            heads_k,
+            heads_v,
             both(mask, attention_mask),
             return_attention_scores,
             self.dropout if training else 0.0,
@@ -582,7 +582,7 @@ class MultiHeadAttention(Attention):
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
         self.check_shapes(query_shape, value_shape, key_shape)
         sizes = self._output_shape or tuple(query_shape[-1:])
-        return (*query_shape[:-1], *sizes)
+        return tuple(query_shape[:-1]) + sizes
 
     def compute_output_spec(
         self,

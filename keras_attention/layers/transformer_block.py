@@ -115,7 +115,7 @@ class TransformerBlock(keras.layers.Layer):
 
     def _attention(self, dim, name):
         """A `MultiHeadAttention` with heads that share `dim` evenly."""
-        if dim % self.num_heads:
+        if self.num_heads is None or dim % self.num_heads:
             raise ValueError(
                 "The number of features must be a multiple of `num_heads`. "
                 f"Received: {dim} features, num_heads={self.num_heads}. Pass "

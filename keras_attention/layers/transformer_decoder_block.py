@@ -135,12 +135,12 @@ class TransformerDecoderBlock(TransformerBlock):
         self.cross_attention = cross_attention
         self.cross_attention_norm = self._norm("cross_attention_norm")
 
-    def _check_heads(self, self_attention):
+    def _check_heads(self, **given):
         # One layer for both: a given self-attention beside `num_heads` is
         # fine as long as there is cross-attention left to make.
-        ours = self_attention if self._given_cross_attention else None
+        ours = given["self_attention"] if self._given_cross_attention else None
         if self.num_heads is None or ours is not None:
-            super()._check_heads(self_attention=self_attention)
+            super()._check_heads(**given)
 
     def build(self, inputs_shape, memory_shape=None):
         self.build_self(inputs_shape)
@@ -274,19 +274,18 @@ class TransformerDecoderBlock(TransformerBlock):
         self._check_built("initial_state")
         self._check_memory(memory)
         checks.positive_int(max_length, "max_length")
+        state = {}
         if memory is not None:
-            batch_size = ops.shape(tree.flatten(memory)[0])[0]
-        elif batch_size is None:
+            size = ops.shape(tree.flatten(memory)[0])[0]
+            state = self.cross_attention.initial_state(memory)
+        elif batch_size is not None:
+            size = batch_size
+        else:
             raise ValueError(
                 "`batch_size` must be given where there is no memory. "
                 "Received: memory=None, batch_size=None."
             )
-        cache = self.self_attention.initial_cache(batch_size, max_length)
-        state = (
-            {}
-            if memory is None
-            else (self.cross_attention.initial_state(memory))
-        )
+        cache = self.self_attention.initial_cache(size, max_length)
         return {"self_attention": cache, "cross_attention": state}
 
     def step(self, inputs, memory, state, return_attention_scores=False):

@@ -105,7 +105,7 @@ def _attention_of_unknown_length(query, key, value, mask, causal, bias, scale):
         output = dense(*inputs)
         rows = tf.shape(output)[:3]  # what tiles save is not needed
         log_sum = tf.zeros(tf.gather(rows, (0, 2, 1)), tiles.dtype)
-        return output, (output, log_sum[..., None])
+        return output, (output, tf.expand_dims(log_sum, -1))
 
     def dense_backward(inputs, upstream):
         with tf.GradientTape() as tape:
