@@ -183,7 +183,7 @@ class AttentionRNN(keras.layers.Layer):
                 inputs_mask, "inputs_mask", {"(B, T)": inputs.shape[:2]}
             )
             xs["keep"] = ops.transpose(inputs_mask)
-        steps = steps_of(self.cell, inputs.shape[-1], training)
+        steps = steps_of(self.cell, inputs.shape[-1], bool(training))
         if steps is not None:
             state, result = self._scan_known_cell(
                 steps, xs, memory, state, return_attention_scores

@@ -59,17 +59,13 @@ def additive_attention(
     vector = ops.cast(score_vector, wide)
     if return_scores or dropout_rate:
         logits = _by_size(
-            lambda *x: _blocked(_LogitBlocks, *x),
-            _step_logits if query.shape[1] == 1 else _logits,
-            query,
-            key,
-            vector,
+            lambda *x: _blocked(_LogitBlocks, *x), _logits, query, key, vector
         )
         output, scores = attend(logits, value, mask, dropout_rate, seed)
         return output, scores if return_scores else None
     output = _by_size(
         lambda *x: _blocked(_ReadBlocks, *x, mask),
-        lambda *x: _read(*x, mask),
+        lambda *x: _read(mask, *x),
         query,
         key,
         vector,
@@ -79,6 +75,12 @@ def additive_attention(
 
 
 def _logits(query, key, vector):
+    if query.shape[1] == 1:
+        return _step_logits(query, key, vector)
+    return _pair_logits(query, key, vector)
+
+
+def _pair_logits(query, key, vector):
     pairs = ops.tanh(query[:, :, None] + key[:, None])  # (B, T, S, U)
     return ops.sum(pairs * vector, axis=-1)
 
@@ -89,10 +91,10 @@ def _step_logits(query, key, vector):
     A decoder's loop would keep the pairs of all its steps: `(T, B, S, U)`.
     """
     if keras.backend.backend() == "torch":  # keeping is faster than eager ops
-        return _logits(query, key, vector)
+        return _pair_logits(query, key, vector)
 
     def forward(query, key, vector):
-        return _logits(query, key, vector), ()
+        return _pair_logits(query, key, vector), ()
 
     def backward(inputs, saved, upstream):
         query, key, vector = inputs
@@ -108,11 +110,9 @@ def _step_logits(query, key, vector):
     return with_gradient(forward, backward)(query, key, vector)
 
 
-def _read(query, key, vector, value, mask):
-    if query.shape[1] == 1:
-        logits = _step_logits(query, key, vector)
-        return ops.matmul(masked_softmax(logits, mask), value)
-    return ops.matmul(masked_softmax(_logits(query, key, vector), mask), value)
+def _read(mask, query, key, vector, value):
+    scores = masked_softmax(_logits(query, key, vector), mask)
+    return ops.matmul(scores, value)
 
 
 def _by_size(blocked, plain, query, key, *rest):

@@ -2,6 +2,7 @@
 
 The same mathematics as `ops.additive`, which has it commented. An eager loop
 pays for every new tensor, so the pairs of a block live in one buffer here.
+(`once_differentiable` hides from pyright what a `backward` takes.)
 """
 
 import torch
@@ -25,7 +26,7 @@ class _Pairs:
         self.query, self.key = query, key
         self.extreme = max(query.abs().max(), key.abs().max()) > EXTREME
         if not self.extreme:
-            self.query, self.key = torch.exp(2 * query), torch.exp(2 * key)
+            self.query, self.key = (query * 2).exp(), (key * 2).exp()
         self.buffer = query.new_empty(self.rows, *key.shape[1:])
         self.spare = torch.empty_like(self.buffer)
 
@@ -94,7 +95,7 @@ class _Logits(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, upstream):
+    def backward(ctx, upstream):  # pyright: ignore
         query, key, vector = ctx.saved_tensors
         pairs = _Pairs(query, key)
         sums = _zero_sums(query, key, vector)
@@ -131,7 +132,7 @@ class _Read(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, upstream):
+    def backward(ctx, upstream):  # pyright: ignore
         query, key, vector, value, mask, output, normalizer = ctx.saved_tensors
         pairs = _Pairs(query, key)
         sums = _zero_sums(query, key, vector)
