@@ -117,7 +117,7 @@ class AdditiveAttention(Attention):
         return keras.layers.Dense(
             self.units,
             use_bias=use_bias,
-            # Cloned, or both kernels would start equal under a seed.
+            # Cloned: one initializer draws the same numbers each time.
             kernel_initializer=self.kernel_initializer.clone(),
             bias_initializer=self.bias_initializer,
             kernel_regularizer=self.kernel_regularizer,
