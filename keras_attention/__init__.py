@@ -21,9 +21,11 @@ except ModuleNotFoundError as error:
 # All of them, so that loading a saved model finds its classes: together they
 # import nothing beyond keras, numpy and the standard library.
 from keras_attention import (
+    callbacks,
     data,
     decoding,
     layers,
+    losses,
     metrics,
     models,
     ops,
@@ -31,9 +33,11 @@ from keras_attention import (
 )
 
 __all__ = [
+    "callbacks",
     "data",
     "decoding",
     "layers",
+    "losses",
     "metrics",
     "models",
     "ops",
