@@ -71,7 +71,8 @@ def measure(name, backend, repeats):
     runs = {side: [] for side in sides}
     for _ in range(repeats):
         for side in sides:
-            runs[side].append(run(name, side, backend))
+            other = ROWS[name].peer_backend if side == "peer" else None
+            runs[side].append(run(name, side, other or backend))
     return runs
 
 
@@ -97,6 +98,8 @@ def line(name, backend, runs):
         # Run by run, so that the spread is that of neighbors in time.
         ratios = [p / o for o, p in zip(ours, peer, strict=True)]
         cells.append(spread(ratios))
+    seconds = statistics.median(r["seconds"] for r in runs["ours"])
+    cells.append(f"{ROWS[name].amount / seconds:.3g} {ROWS[name].unit}")
     return cells
 
 
@@ -109,6 +112,7 @@ HEAD = [
     "MB, ours",
     "peer",
     "times lighter",
+    "ours per second",
 ]
 
 

@@ -5,51 +5,88 @@ import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from benchmarks.rows import ROWS
+from keras_attention.ops.additive import on_accelerator
 
 # A step is repeated for about so long, or once if it takes longer.
 SECONDS = 3.0
 
 
-def memory(field):
-    """A field of /proc/self/status in MB: `VmRSS` is now, `VmHWM` the peak."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(f"/proc/self/status has no {field}.")
+class Memory:
+    """The peak of the memory in use, in MB, beyond what is in use now."""
+
+    def __init__(self):
+        self.device = on_accelerator()
+        if not self.device:
+            # Imports needed more than a small step does: forget that peak.
+            Path("/proc/self/clear_refs").write_text("5")
+        elif keras.backend.backend() == "torch":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats()
+        self.before = self.read()[0]
+
+    def peak(self):
+        return self.read()[1] - self.before
+
+    def read(self):
+        """Megabytes in use now and at most."""
+        if not self.device:
+            lines = Path("/proc/self/status").read_text().splitlines()
+            status = dict(line.split(":", 1) for line in lines)
+            return [
+                int(status[name].split()[0]) / 1024
+                for name in ("VmRSS", "VmHWM")
+            ]
+        return [x / 2**20 for x in device_memory()]
 
 
-def forget_peak():
-    """Starts the peak anew: imports needed more than a small step does."""
-    Path("/proc/self/clear_refs").write_text("5")
+def device_memory():
+    """Bytes of the accelerator in use now and at most."""
+    backend = keras.backend.backend()
+    if backend == "torch":
+        import torch
+
+        cuda = torch.cuda
+        return cuda.memory_allocated(), cuda.max_memory_allocated()
+    if backend == "jax":
+        import jax
+
+        stats = jax.local_devices()[0].memory_stats()
+        return stats["bytes_in_use"], stats["peak_bytes_in_use"]
+    import tensorflow as tf
+
+    stats = tf.config.experimental.get_memory_info("GPU:0")
+    return stats["current"], stats["peak"]
 
 
-def device_clock():
-    """CPU time, or wall time where an accelerator does the work."""
-    from keras_attention.ops.additive import on_accelerator
-
-    return time.perf_counter if on_accelerator() else time.process_time
-
-
-def main(name, side):
-    step = getattr(ROWS[name], side)()
-    forget_peak()
-    before = memory("VmRSS")
-    step()  # compiles
-    clock = device_clock()
+def measure(step, clock):
+    """The seconds of as many steps as fit into `SECONDS`, at least one."""
+    if hasattr(step, "times"):  # a step that has to be timed by itself
+        (first,) = step.times(clock, 1)
+        steps = max(1, min(100, int(SECONDS / max(first, 1e-3))))
+        return step.times(clock, steps)
     seconds, begin = [], time.perf_counter()
     while not seconds or time.perf_counter() - begin < SECONDS:
         start = clock()
         step()
         seconds.append(clock() - start)
+    return seconds
+
+
+def main(name, side):
+    step = getattr(ROWS[name], side)()
+    memory = Memory()
+    step()  # compiles
+    # CPU time, or wall time where an accelerator does the work.
+    clock = time.perf_counter if on_accelerator() else time.process_time
+    seconds = measure(step, clock)
     print(
         json.dumps(
-            {
-                "seconds": float(np.median(seconds)),
-                "megabytes": memory("VmHWM") - before,
-            }
+            {"seconds": float(np.median(seconds)), "megabytes": memory.peak()}
         )
     )
 

@@ -5,10 +5,14 @@ table, `RESULTS.md`.
 """
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Callable
 
 import keras
+from keras import ops
 
+from benchmarks import rnn_search
 from benchmarks.steps import forward, forward_and_backward, normal
 from keras_attention import layers
 
@@ -24,12 +28,18 @@ class Row:
         ours: Returns our step.
         peer: Returns the peer's step; None where ours is measured alone.
         backends: Where.
+        peer_backend: The backend of the peer's process, if it is not ours.
+        amount: How many things a step does.
+        unit: What things.
     """
 
     about: str
     ours: Callable
     peer: Callable | None
     backends: tuple = EVERYWHERE
+    peer_backend: str | None = None
+    amount: float = 1
+    unit: str = "steps"
 
 
 def our_additive(length):
@@ -79,6 +89,38 @@ def local_step(length):
     return make
 
 
+def import_package():
+    """The only step that is measured once: a module is imported once."""
+
+    def step():
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORT], capture_output=True, text=True
+        )
+        return float(done.stdout)
+
+    step.times = lambda clock, steps: [step() for _ in range(steps)]
+    return step
+
+
+# The child's own clock, without what `import keras` takes.
+IMPORT = """
+import time, keras
+begin = time.process_time()
+import keras_attention
+print(time.process_time() - begin)
+"""
+
+
+def product():
+    """The ceiling of all others: a product of large matrices."""
+    x = normal(*[PRODUCT_SIZE] * 2)
+    return forward(lambda x: ops.matmul(x, x), [x])
+
+
+PRODUCT_SIZE = 4096
+
+TORCH_LOOP = "peer the same model as a loop of torch.nn.GRUCell"
+
 ROWS = {
     **{
         f"additive-{length}": Row(
@@ -119,4 +161,47 @@ ROWS = {
         )
         for length in (256, 4096, 16384)
     },
+    "rnn-search-training": Row(
+        "RNNSearch, a step of `fit` with Adam, B=64, S=T=20, H=256, V=4000; "
+        + TORCH_LOOP,
+        rnn_search.training,
+        rnn_search.torch_training,
+        peer_backend="torch",
+        amount=rnn_search.WORDS,
+        unit="target words",
+    ),
+    "rnn-search-decoder": Row(
+        "AttentionRNN as RNNSearch's decoder, forward and backward, the same "
+        "sizes; " + TORCH_LOOP,
+        rnn_search.decoder,
+        rnn_search.torch_decoder,
+        peer_backend="torch",
+        amount=rnn_search.WORDS,
+        unit="target words",
+    ),
+    "rnn-search-greedy": Row(
+        "RNNSearch, greedy search of 20 words, the same sizes; " + TORCH_LOOP,
+        rnn_search.search(1),
+        rnn_search.torch_greedy,
+        peer_backend="torch",
+        amount=rnn_search.BATCH,
+        unit="sentences",
+    ),
+    "rnn-search-beam-5": Row(
+        "RNNSearch, search with five beams, the same sizes",
+        rnn_search.search(5),
+        None,
+        amount=rnn_search.BATCH,
+        unit="sentences",
+    ),
+    "import": Row(
+        "`import keras_attention` after `import keras`", import_package, None
+    ),
+    "product": Row(
+        f"a product of two matrices of {PRODUCT_SIZE}^2, the ceiling",
+        product,
+        None,
+        amount=2 * PRODUCT_SIZE**3 / 1e9,
+        unit="GFLOP",
+    ),
 }

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 
-def forward_and_backward(layer, function, arrays):
+def forward_and_backward(layer, function, arrays, weights=None):
     """A compiled step: a value and its gradients.
 
     Args:
@@ -13,6 +13,7 @@ def forward_and_backward(layer, function, arrays):
         function: Takes tensors like `arrays`, returns one tensor. The loss
             is the sum of its squares.
         arrays: NumPy inputs, which get gradients too.
+        weights: On torch, what gets gradients instead of the layer's.
 
     Returns:
         A function without arguments that runs one step to its end.
@@ -46,7 +47,8 @@ def forward_and_backward(layer, function, arrays):
         return lambda: float(step(*inputs)[0])
     import torch
 
-    weights = [v.value for v in layer.trainable_variables]
+    if weights is None:
+        weights = [v.value for v in layer.trainable_variables]
     inputs = [ops.convert_to_tensor(x).requires_grad_() for x in arrays]
 
     def run():

@@ -19,6 +19,7 @@ from keras_attention.callbacks import (
 )
 from keras_attention.data.synthetic import english_french_splits
 from keras_attention.layers import AdditiveAttention
+from keras_attention.losses import SparseCategoricalCrossentropy
 from keras_attention.models import RNNSearch
 
 RECIPE_FILE = "recipe.json"
@@ -127,9 +128,7 @@ def make_model(recipe, train_pairs):
         )
     model.compile(
         keras.optimizers.Adam(learning_rate, clipnorm=1.0),
-        keras.losses.SparseCategoricalCrossentropy(
-            from_logits=True, reduction="mean_with_sample_weight"
-        ),
+        SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
         jit_compile=recipe.jit_compile,
     )
     return model

@@ -174,6 +174,9 @@ class AttentionRNN(keras.layers.Layer):
         return_attention_scores=False,
         training=None,
     ):
+        context_size = self.attention.compute_output_shape(
+            (*inputs.shape[:2], self.output_units()), tuple(memory.shape)
+        )[-1]
         memory = self.memory(memory, memory_mask)
         state = self.initial_state(memory, initial_state)
         xs = {"x": ops.transpose(inputs, (1, 0, 2))}  # (T, B, D)
@@ -189,7 +192,7 @@ class AttentionRNN(keras.layers.Layer):
                 steps, xs, memory, state, return_attention_scores
             )
         else:
-            self._draw_dropout_masks(inputs, memory, state, training)
+            self._draw_dropout_masks(inputs, context_size, state, training)
             state, result = scan(
                 lambda state, x: self._masked_step(
                     x, memory, state, return_attention_scores, training
@@ -417,7 +420,7 @@ class AttentionRNN(keras.layers.Layer):
             )
         return context * gate, state, extras
 
-    def _draw_dropout_masks(self, inputs, memory, state, training):
+    def _draw_dropout_masks(self, inputs, context_size, state, training):
         """Draws the cells' dropout masks before the loop.
 
         A draw inside it would leak out of the trace on JAX, and would differ
@@ -432,7 +435,8 @@ class AttentionRNN(keras.layers.Layer):
             if i == 0:
                 parts = [x]
                 if self.query_from == "previous":
-                    parts.append(ops.zeros_like(memory["value"][:, 0]))
+                    shape = (ops.shape(x)[0], context_size)
+                    parts.append(ops.zeros(shape, x.dtype))
                 if self.input_feeding:
                     parts.append(state["feed"])
                 x = ops.concatenate(parts, -1)

@@ -1,7 +1,7 @@
 import numpy as np
 from keras import ops
 
-from keras_attention.ops.loops import scan
+from keras_attention.ops.loops import scan, scan_with_kernels
 from tests.gradients import gradients
 
 
@@ -48,3 +48,41 @@ def test_it_has_a_gradient_when_compiled():
     np.testing.assert_allclose(
         by_inputs[:, 0], weight * np.array([0.25, 0.5, 1]), rtol=1e-5
     )
+
+
+def test_kernels_get_the_gradient_of_the_plain_loop():
+    rng = np.random.default_rng(0)
+    x, kernel, constant = (
+        rng.normal(size=shape).astype("float32")
+        for shape in ((5, 3, 2), (2, 2), (2,))
+    )
+
+    def by_kernels(x, kernel, constant):
+        def step(affine, carry, inputs_t, constants):
+            new = ops.tanh(affine("state", carry * constants["scale"]))
+            return new, new
+
+        last, outputs = scan_with_kernels(
+            step,
+            ops.ones_like(x[0]),
+            {},
+            {"scale": constant},
+            {"state": kernel},
+            {"state": x},
+        )
+        return ops.concatenate([outputs, last[None]], axis=0)
+
+    def unrolled(x, kernel, constant):
+        state, states = ops.ones_like(x[0]), []
+        for t in range(5):
+            state = ops.tanh(ops.matmul(state * constant, kernel) + x[t])
+            states.append(state)
+        return ops.stack([*states, state])
+
+    for jit_compile in (False, True):
+        got, expected = (
+            gradients(f, x, kernel, constant, jit_compile=jit_compile)
+            for f in (by_kernels, unrolled)
+        )
+        for one, other in zip(got, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
