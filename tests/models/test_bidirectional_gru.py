@@ -37,7 +37,7 @@ def test_it_is_the_bidirectional_gru_of_keras(mask, reset_after):
             last = ops.concatenate([forward, backward], axis=-1)
             return ops.concatenate([states, last[:, None]], axis=1)
 
-        return gradients(run, x, *weights)
+        return gradients(run, x, *weights, jit_compile=True)
 
     for got, expected in zip(
         run_with(ours), run_with(keras_layer), strict=True
