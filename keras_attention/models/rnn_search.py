@@ -218,12 +218,16 @@ class RNNSearch(Translator):
         self.attention = attention
 
     def start(self, encoder_token_ids):
+        annotations, mask, state = self.encode(encoder_token_ids)
+        memory = self.decoder.memory(annotations, mask)
+        return memory, self.decoder.initial_state(memory, state)
+
+    def encode(self, encoder_token_ids):
+        """Annotations `(B, S, 2n)`, their mask, and the state s_0 `(B, n)`."""
         mask = ops.not_equal(encoder_token_ids, 0)
         x = self.encoder_embedding(encoder_token_ids)
         annotations, _, backward = self.encoder(x, mask=mask)
-        memory = self.decoder.memory(annotations, mask)
-        state = self.initial_state(backward)
-        return memory, self.decoder.initial_state(memory, state)
+        return annotations, mask, self.initial_state(backward)
 
     def step(self, token_ids, memory, state):
         words = self.decoder_embedding(token_ids)  # (B, K, m)
@@ -238,14 +242,12 @@ class RNNSearch(Translator):
         return self.output_dense(deep), state, extras
 
     def forced_scores(self, encoder_token_ids, decoder_token_ids):
-        mask = ops.not_equal(encoder_token_ids, 0)
-        x = self.encoder_embedding(encoder_token_ids)
-        annotations, _, backward = self.encoder(x, mask=mask)
+        annotations, mask, state = self.encode(encoder_token_ids)
         result = self.decoder(
             self.decoder_embedding(decoder_token_ids),
             annotations,
             memory_mask=mask,
-            initial_state=self.initial_state(backward),
+            initial_state=state,
             return_attention_scores=True,
         )
         return result["scores"]
