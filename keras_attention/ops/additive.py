@@ -184,16 +184,13 @@ class _Blocks:
 
     def reciprocals(self, i):
         """`1 / (1 + exp(2 (q + k)))` of block i: `(rows, S, U)`."""
+        exp_query = self.queries(self.exp_query, i)[:, None]
+        return 1 / (1 + exp_query * self.keys(self.exp_key, i))
 
-        def usual():
-            exp_query = self.queries(self.exp_query, i)[:, None]
-            return 1 / (1 + exp_query * self.keys(self.exp_key, i))
-
-        def extreme():
-            query = self.queries(self.query, i)[:, None]
-            return ops.sigmoid(-2 * (query + self.keys(self.key, i)))
-
-        return ops.cond(self.extreme, extreme, usual)
+    def extreme_reciprocals(self, i):
+        """The same where an `exp` alone is beyond the range of its dtype."""
+        query = self.queries(self.query, i)[:, None]
+        return ops.sigmoid(-2 * (query + self.keys(self.key, i)))
 
     def logits(self, reciprocals, vector):
         flat = ops.reshape(reciprocals, (-1, reciprocals.shape[-1]))
@@ -217,9 +214,24 @@ class _Blocks:
         return by_query, by_key, by_vector + ops.sum(gradient) - 2 * product
 
     def loop(self, body, *carry):
-        """`body(i, *carry) -> carry` for every block of every example."""
-        return ops.fori_loop(
-            0, self.batch * self.blocks, lambda i, x: body(i, *x), carry
+        """`body(i, reciprocals, *carry) -> carry` for every block.
+
+        The choice of the reciprocals' formula stands around the loop: inside,
+        XLA would write out what the two have in common, block by block.
+        """
+
+        def run(reciprocals):
+            return ops.fori_loop(
+                0,
+                self.batch * self.blocks,
+                lambda i, x: body(i, reciprocals(i), *x),
+                carry,
+            )
+
+        return ops.cond(
+            self.extreme,
+            lambda: run(self.extreme_reciprocals),
+            lambda: run(self.reciprocals),
         )
 
     def zeros(self, *shape):
@@ -235,8 +247,8 @@ class _LogitBlocks(_Blocks):
         def forward(query, key, vector):
             self.prepare(query, key)
 
-            def body(i, logits):
-                block = self.logits(self.reciprocals(i), vector)
+            def body(i, reciprocals, logits):
+                block = self.logits(reciprocals, vector)
                 return (put_block(logits, self.where(i), block[None]),)
 
             empty = self.zeros(self.batch, padded, self.key_length)
@@ -248,11 +260,11 @@ class _LogitBlocks(_Blocks):
             self.prepare(query, key)
             upstream = pad_blocks(upstream, 1, self.rows)
 
-            def body(i, *sums):
+            def body(i, reciprocals, *sums):
                 sizes = (1, self.rows, self.key_length)
                 gradient = take_block(upstream, self.where(i), sizes)[0]
                 return self.add_gradients(
-                    i, gradient, self.reciprocals(i), vector, sums
+                    i, gradient, reciprocals, vector, sums
                 )
 
             sums = self.loop(
@@ -292,8 +304,8 @@ class _ReadBlocks(_Blocks):
         def forward(query, key, vector, value):
             self.prepare(query, key)
 
-            def body(i, output, normalizer):
-                logits = self.logits(self.reciprocals(i), vector)
+            def body(i, reciprocals, output, normalizer):
+                logits = self.logits(reciprocals, vector)
                 logits, readable = masked(i, logits)
                 highest = ops.max(logits, axis=-1, keepdims=True)
                 powers = kept(readable, ops.exp(logits - highest))
@@ -324,8 +336,7 @@ class _ReadBlocks(_Blocks):
             # The softmax's Jacobian: gradient - <gradient, scores>.
             shared = ops.sum(upstream * output, axis=-1, keepdims=True)
 
-            def body(i, by_value, *sums):
-                reciprocals = self.reciprocals(i)
+            def body(i, reciprocals, by_value, *sums):
                 logits = self.logits(reciprocals, vector)
                 logits, readable = masked(i, logits)
                 scores = kept(

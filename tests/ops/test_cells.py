@@ -141,6 +141,28 @@ def test_it_computes_in_the_precision_of_its_policy(dtype):
     )
 
 
+@pytest.mark.parametrize("name", ["GRU", "LSTM"])
+def test_its_gradients_are_as_precise_as_the_plain_loops(name):
+    known, plain, options = CELLS[name]
+    # Orthogonal kernels, the default, need float32.
+    options = dict(options, recurrent_initializer="glorot_uniform")
+    half = "mixed_bfloat16"
+    exact = make(plain(N, **options), {})
+    fast, slow = (
+        make(cell(N, dtype=half, **options), {}, half)
+        for cell in (known, plain)
+    )
+    values = [ops.convert_to_numpy(v) for v in exact.trainable_variables]
+    jit_compile = keras.backend.backend() == "jax"
+    expected, got, of_loop = (
+        results(layer, values, jit_compile) for layer in (exact, fast, slow)
+    )
+    for true, ours, loops in zip(expected, got, of_loop, strict=True):
+        size = np.linalg.norm(true) + 1e-6
+        off = np.linalg.norm(ours - true) / size
+        assert off < 0.03 + 1.5 * np.linalg.norm(loops - true) / size
+
+
 def test_a_cell_that_drops_takes_the_plain_loop_in_training_only():
     for kind in ("dropout", "recurrent_dropout"):
         cell = GRU(N, **{kind: 0.5})
