@@ -45,6 +45,13 @@ def make_parser():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="where to write all numbers")
     parser.add_argument(
+        "--read",
+        type=Path,
+        action="append",
+        default=[],
+        help="numbers of an earlier --json, not measured again",
+    )
+    parser.add_argument(
         "--write", action="store_true", help=f"replace {RESULTS.name}"
     )
     return parser
@@ -98,9 +105,32 @@ def line(name, backend, runs):
         # Run by run, so that the spread is that of neighbors in time.
         ratios = [p / o for o, p in zip(ours, peer, strict=True)]
         cells.append(spread(ratios))
-    seconds = statistics.median(r["seconds"] for r in runs["ours"])
-    cells.append(f"{ROWS[name].amount / seconds:.3g} {ROWS[name].unit}")
+    per_second = ROWS[name].amount / middle(runs, "ours", "seconds")
+    cells.append(f"{per_second:.3g} {ROWS[name].unit}")
+    cells.append(verdict(ROWS[name].bars.get(backend), runs, per_second))
     return cells
+
+
+def middle(runs, side, what):
+    return statistics.median(run[what] for run in runs[side])
+
+
+def verdict(bar, runs, per_second):
+    """Each part of a bar, and whether the medians reach it."""
+    if bar is None:
+        return ""
+    parts = []
+    for what, least in (("faster", bar.faster), ("lighter", bar.lighter)):
+        if least:
+            key = {"faster": "seconds", "lighter": "megabytes"}[what]
+            got = middle(runs, "peer", key) / middle(runs, "ours", key)
+            parts.append((f"{least:g} times {what}", got >= least))
+    if bar.per_second:
+        got = per_second >= bar.per_second
+        parts.append((f"{bar.per_second:g} per second", got))
+    return ", ".join(
+        f"{text}: {'met' if reached else 'MISSED'}" for text, reached in parts
+    )
 
 
 HEAD = [
@@ -113,6 +143,7 @@ HEAD = [
     "peer",
     "times lighter",
     "ours per second",
+    "bar",
 ]
 
 
@@ -141,14 +172,17 @@ def main(arguments=None):
     ]
     if not names:
         parser.error(f"no row begins with {options.only}; see --help.")
-    rows, numbers = [], {}
+    rows, numbers, known = [], {}, {}
+    for path in options.read:
+        known.update(json.loads(path.read_text()))
     print(" | ".join(HEAD))
     for name in names:
         for backend in ROWS[name].backends:
             if options.backend and backend not in options.backend:
                 continue
-            runs = measure(name, backend, options.repeats)
-            numbers[f"{name}/{backend}"] = runs
+            key = f"{name}/{backend}"
+            runs = known.get(key) or measure(name, backend, options.repeats)
+            numbers[key] = runs
             rows.append(line(name, backend, runs))
             print(" | ".join(rows[-1]), flush=True)
     if options.json:

@@ -20,6 +20,21 @@ EVERYWHERE = ("tensorflow", "jax", "torch")
 
 
 @dataclasses.dataclass(frozen=True)
+class Bar:
+    """What a row has to reach on a backend.
+
+    Args:
+        faster: Least ratio of the peer's time to ours.
+        lighter: Least ratio of the peer's memory to ours.
+        per_second: Least amount that we do in a CPU-second.
+    """
+
+    faster: float = 0.0
+    lighter: float = 0.0
+    per_second: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Row:
     """One line of the table.
 
@@ -31,6 +46,7 @@ class Row:
         peer_backend: The backend of the peer's process, if it is not ours.
         amount: How many things a step does.
         unit: What things.
+        bars: From backend to what is to be reached there.
     """
 
     about: str
@@ -40,6 +56,7 @@ class Row:
     peer_backend: str | None = None
     amount: float = 1
     unit: str = "steps"
+    bars: dict = dataclasses.field(default_factory=dict)
 
 
 def our_additive(length):
@@ -121,6 +138,23 @@ PRODUCT_SIZE = 4096
 
 TORCH_LOOP = "peer the same model as a loop of torch.nn.GRUCell"
 
+
+def on_xla(bar):
+    return {"tensorflow": bar, "jax": bar}
+
+
+ADDITIVE_BARS = {
+    2048: {
+        "tensorflow": Bar(faster=3.0, lighter=20.0),
+        "jax": Bar(faster=1.0, lighter=40.0),
+        "torch": Bar(faster=1.0, lighter=20.0),
+    }
+}
+MULTI_HEAD_BARS = {
+    256: on_xla(Bar(faster=1.0)),
+    4096: on_xla(Bar(faster=1.3, lighter=8.0)),
+}
+
 ROWS = {
     **{
         f"additive-{length}": Row(
@@ -128,6 +162,7 @@ ROWS = {
             f"T=S={length}, D=units=128; peer keras.layers.AdditiveAttention",
             our_additive(length),
             keras_additive(length),
+            bars=ADDITIVE_BARS.get(length, {}),
         )
         for length in (512, 2048)
     },
@@ -149,6 +184,7 @@ ROWS = {
             lambda length=length: multi_head(
                 keras.layers.MultiHeadAttention(8, 64), length
             ),
+            bars=MULTI_HEAD_BARS[length],
         )
         for length in (256, 4096)
     },
@@ -169,6 +205,7 @@ ROWS = {
         peer_backend="torch",
         amount=rnn_search.WORDS,
         unit="target words",
+        bars=on_xla(Bar(faster=1.0)),
     ),
     "rnn-search-decoder": Row(
         "AttentionRNN as RNNSearch's decoder, forward and backward, the same "
@@ -178,6 +215,7 @@ ROWS = {
         peer_backend="torch",
         amount=rnn_search.WORDS,
         unit="target words",
+        bars=on_xla(Bar(faster=1.5)),
     ),
     "rnn-search-greedy": Row(
         "RNNSearch, greedy search of 20 words, the same sizes; " + TORCH_LOOP,

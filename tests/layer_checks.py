@@ -166,6 +166,8 @@ CASES = {
     "learned positions": sequence(
         partial(layers.PositionEmbedding, 13), smooth=False
     ),
+    "rotary positions": sequence(partial(layers.RotaryEmbedding)),
+    "stochastic depth": sequence(partial(layers.StochasticDepth, 0.5)),
 }
 
 

@@ -10,7 +10,9 @@ from keras_attention.layers.multi_head_attention import (
     MultiHeadAttention,
 )
 from keras_attention.layers.position_embedding import PositionEmbedding
+from keras_attention.layers.rotary_embedding import RotaryEmbedding
 from keras_attention.layers.sine_position_encoding import SinePositionEncoding
+from keras_attention.layers.stochastic_depth import StochasticDepth
 from keras_attention.layers.transformer_decoder_block import (
     TransformerDecoderBlock,
 )
@@ -27,7 +29,9 @@ __all__ = [
     "MultiHead",
     "MultiHeadAttention",
     "PositionEmbedding",
+    "RotaryEmbedding",
     "SinePositionEncoding",
+    "StochasticDepth",
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",
 ]

@@ -58,12 +58,7 @@ class SinePositionEncoding(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not max_wavelength > 0:
-            raise ValueError(
-                "`max_wavelength` must be positive. "
-                f"Received: max_wavelength={max_wavelength}."
-            )
-        self.max_wavelength = max_wavelength
+        self.max_wavelength = checks.positive(max_wavelength, "max_wavelength")
         self.layout = checks.one_of(layout, "layout", LAYOUTS)
         self.supports_masking = True
 

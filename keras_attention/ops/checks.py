@@ -14,6 +14,15 @@ def positive_int(value, name):
     return int(value)
 
 
+def positive(value, name):
+    """Returns `value` as a float, or raises unless it is above 0."""
+    if not isinstance(value, numbers.Real) or not float(value) > 0:
+        raise ValueError(
+            f"`{name}` must be positive. Received: {name}={value!r}."
+        )
+    return float(value)
+
+
 def rate(value, name):
     """Returns `value` as a float, or raises unless it is in [0, 1)."""
     if not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
