@@ -216,23 +216,23 @@ class _Blocks:
     def loop(self, body, *carry):
         """`body(i, reciprocals, *carry) -> carry` for every block.
 
-        The choice of the reciprocals' formula stands around the loop: inside,
-        XLA would write out what the two have in common, block by block.
+        One of two loops runs, the other has no rounds: a conditional inside
+        would keep XLA from fusing a block, and one around the loops has a
+        gradient that XLA cannot compile where sizes are unknown.
         """
-
-        def run(reciprocals):
-            return ops.fori_loop(
-                0,
-                self.batch * self.blocks,
-                lambda i, x: body(i, reciprocals(i), *x),
+        count = self.batch * self.blocks
+        usual = ops.where(self.extreme, 0, count)
+        for first, last, reciprocals in (
+            (0, usual, self.reciprocals),
+            (usual, count, self.extreme_reciprocals),
+        ):
+            carry = ops.fori_loop(
+                first,
+                last,
+                lambda i, x, r=reciprocals: body(i, r(i), *x),
                 carry,
             )
-
-        return ops.cond(
-            self.extreme,
-            lambda: run(self.extreme_reciprocals),
-            lambda: run(self.reciprocals),
-        )
+        return carry
 
     def zeros(self, *shape):
         return ops.zeros(shape, self.query.dtype)
