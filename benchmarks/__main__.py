@@ -185,13 +185,14 @@ def main(arguments=None):
             numbers[key] = runs
             rows.append(line(name, backend, runs))
             print(" | ".join(rows[-1]), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(numbers, indent=2) + "\n")
+            if options.json:  # row by row, so that a stop loses nothing
+                options.json.write_text(json.dumps(numbers, indent=2) + "\n")
     if options.write:
         about = "\n".join(f"- `{name}`: {ROWS[name].about}." for name in names)
+        counts = sorted({len(runs["ours"]) for runs in numbers.values()})
         RESULTS.write_text(
-            f"# Benchmarks\n\nMade by `python -m benchmarks --write "
-            f"--repeats {options.repeats}`; the median over the runs, and "
+            "# Benchmarks\n\nMade by `python -m benchmarks --write`; the "
+            f"median over {' or '.join(map(str, counts))} runs, and "
             "the least to the most. Each run is a process of its own on one "
             "thread; ours and the peer's take turns. CPU-seconds of one "
             "step once compiled (TensorFlow with XLA, JAX with `jit`, torch "
