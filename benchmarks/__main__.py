@@ -57,6 +57,12 @@ def make_parser():
     return parser
 
 
+def stay_on_one_core():
+    """XLA of JAX starts a thread per core, whatever its flags say."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
 def run(name, side, backend):
     """Seconds and megabytes of one side, measured in a new process."""
     done = subprocess.run(
@@ -64,6 +70,7 @@ def run(name, side, backend):
         env={**os.environ, **ONE_THREAD, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
+        preexec_fn=stay_on_one_core,
     )
     if done.returncode:
         raise RuntimeError(
