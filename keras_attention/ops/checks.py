@@ -18,7 +18,8 @@ def positive(value, name):
     """Returns `value` as a float, or raises unless it is above 0."""
     if not isinstance(value, numbers.Real) or not float(value) > 0:
         raise ValueError(
-            f"`{name}` must be positive. Received: {name}={value!r}."
+            f"`{name}` must be positive. Received: {name}={value!r}. "
+            "Pass a number above 0."
         )
     return float(value)
 
