@@ -151,10 +151,16 @@ def torch_decoder():
     )
 
 
-def torch_greedy():
-    import torch
+def torch_search(num_beams):
+    def make():
+        import torch
 
-    model, (source, *_) = torch_model()
-    with torch.no_grad():
-        model.output.bias[END] = -1e9
-    return lambda: model.greedy(source, TARGET, START, END).cpu()
+        model, (source, *_) = torch_model()
+        with torch.no_grad():
+            model.output.bias[END] = -1e9
+        limits = (source, TARGET, START, END)
+        if num_beams == 1:
+            return lambda: model.greedy(*limits).cpu()
+        return lambda: model.beam_search(*limits, num_beams).cpu()
+
+    return make

@@ -215,22 +215,21 @@ ROWS = {
         unit="target words",
         bars=on_xla(Bar(faster=1.5)),
     ),
-    "rnn-search-greedy": Row(
-        "RNNSearch, greedy search of 20 words, the same sizes; " + TORCH_LOOP,
-        rnn_search.search(1),
-        rnn_search.torch_greedy,
-        peer_backend="torch",
-        amount=rnn_search.BATCH,
-        unit="sentences",
-        bars=on_xla(Bar(faster=1.2)),
-    ),
-    "rnn-search-beam-5": Row(
-        "RNNSearch, search with five beams, the same sizes",
-        rnn_search.search(5),
-        None,
-        amount=rnn_search.BATCH,
-        unit="sentences",
-    ),
+    **{
+        f"rnn-search-{search}": Row(
+            f"RNNSearch, {about} of 20 words, the same sizes; " + TORCH_LOOP,
+            rnn_search.search(num_beams),
+            rnn_search.torch_search(num_beams),
+            peer_backend="torch",
+            amount=rnn_search.BATCH,
+            unit="sentences",
+            bars=on_xla(Bar(faster=1.2)),
+        )
+        for search, about, num_beams in (
+            ("greedy", "greedy search", 1),
+            ("beam-5", "search with five beams", 5),
+        )
+    },
     "import": Row(
         "`import keras_attention` after `import keras`", import_package, None
     ),
