@@ -73,7 +73,7 @@ def table(runs):
     ]
     ranges = [f"{part['shortest']}–{part['longest']}" for part in parts]
     heads = ["context", "seed", "BLEU", "chrF2", *ranges]
-    heads += ["aligned", "crossing", "CPU s"]
+    heads += ["aligned", "surely", "crossing", "CPU s"]
     rows = [heads, ["---"] * len(heads)]
     for attention, by_seed in runs.items():
         for seed, metrics in by_seed.items():
@@ -91,7 +91,7 @@ def table(runs):
                     *(f"{part['bleu']:.1f}" for part in results["by_length"]),
                     *(
                         f"{100 * words[x]:.1f}" if words else ""
-                        for x in ("overall", "crossing")
+                        for x in ("overall", "sure", "crossing")
                     ),
                     f"{metrics['cost']['training_cpu_seconds']:.0f}",
                 ]

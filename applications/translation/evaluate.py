@@ -43,7 +43,8 @@ def main(arguments=None):
             recipe = dataclasses.replace(recipe, dataset="tsv")
             pairs, _ = run.data.read_tsv(options.data)
         else:
-            pairs = run.read_splits(recipe, about["data"], about["seed"])[-1]
+            splits, _ = run.read_splits(recipe, about["data"], about["seed"])
+            pairs = splits[-1]
         results, cost, translations = scoring.score(recipe, model, pairs)
     print(f"{scoring.samples(pairs, translations)}\n{scoring.report(results)}")
     print(cost)

@@ -29,7 +29,7 @@ MODEL_FOLDER = "model"
 
 
 def read_splits(recipe: Recipe, path, seed):
-    """Training, validation and test pairs, and what was left out.
+    """Training, validation and test pairs, and how many were left out.
 
     The sentences of a file are split into three blocks, in the order of the
     file, the test block last; pairs longer than `max_words` are left out of
@@ -41,7 +41,7 @@ def read_splits(recipe: Recipe, path, seed):
                 "Only a recipe with dataset=tsv reads `--data`. Received: "
                 f"--data {path} with dataset={recipe.dataset}."
             )
-        return english_french_splits(
+        splits = english_french_splits(
             recipe.train_pairs,
             recipe.validation_pairs,
             recipe.test_pairs,
@@ -49,6 +49,7 @@ def read_splits(recipe: Recipe, path, seed):
             min_words=recipe.min_words,
             max_words=recipe.max_words,
         )
+        return splits, 0
     if path is None:
         raise ValueError(
             "This recipe reads a file of sentence pairs, `source TAB target` "
@@ -58,15 +59,17 @@ def read_splits(recipe: Recipe, path, seed):
     train, validation, test = data.split_blocks(
         pairs, recipe.validation_pairs, recipe.test_pairs
     )
-    train, _ = data.filter_by_length(train, recipe.max_words)
-    validation, _ = data.filter_by_length(validation, recipe.max_words)
+    train, long_train = data.filter_by_length(train, recipe.max_words)
+    validation, long_validation = data.filter_by_length(
+        validation, recipe.max_words
+    )
     for name, kept in (("training", train), ("validation", validation)):
         if not kept:
             raise ValueError(
                 f"There must be {name} pairs of at most `max_words` words a "
                 f"side. Received: none, with max_words={recipe.max_words}."
             )
-    return train, validation, test
+    return (train, validation, test), long_train + long_validation
 
 
 def two_sides(pairs):

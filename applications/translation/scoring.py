@@ -84,10 +84,11 @@ def report(results):
     if "alignment" in results:
         words = results["alignment"]
         lines += [
-            "aligned to a right word     model  diagonal",
+            "read a right word           model  diagonal",
             f"  all {words['num_words']:5d} linked words "
             f"{100 * words['overall']:8.1f}"
             f"{100 * words['diagonal_overall']:10.1f}",
+            f"    by a sure link          {100 * words['sure']:5.1f}",
             f"  {words['num_crossing']:9d} that cross  "
             f"{100 * words['crossing']:8.1f}"
             f"{100 * words['diagonal_crossing']:10.1f}",

@@ -127,7 +127,7 @@ def main(arguments=None):
         if options.resume and (folder / run.METRICS_FILE).exists():
             print(f"The run in {folder} is finished: nothing to resume.")
             return
-        splits = run.read_splits(recipe, options.data, options.seed)
+        splits, left_out = run.read_splits(recipe, options.data, options.seed)
         model = run.make_model(recipe, splits[0])
         if options.overwrite and folder.exists():
             shutil.rmtree(folder)
@@ -141,6 +141,12 @@ def main(arguments=None):
         ),
         flush=True,
     )
+    if left_out:
+        print(
+            "pairs left out of training and validation, for more than "
+            f"max_words={recipe.max_words} words on a side: {left_out}",
+            flush=True,
+        )
     begin, cpu = time.time(), time.process_time()
     history = run.fit(
         recipe, model, splits, callbacks, options.seed, options.verbose

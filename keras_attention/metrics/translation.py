@@ -60,6 +60,7 @@ class AlignmentAccuracy:
 
     Args:
         overall: Of all linked target words.
+        sure: The same, if possible links do not count as right.
         crossing: Of target words with a link that crosses another. NaN if
             there are none, as for the shares below.
         diagonal_overall: The same as `overall` for a model that looks at
@@ -70,6 +71,7 @@ class AlignmentAccuracy:
     """
 
     overall: float
+    sure: float
     crossing: float
     diagonal_overall: float
     diagonal_crossing: float
@@ -248,7 +250,8 @@ def alignment_accuracy(
             f"{len(scores)} scores, {len(links)} links, "
             f"{len(possible_links)} possible links."
         )
-    words = []  # (crosses, attended right, diagonal right) of each target word
+    # (crosses, attended right, diagonal right, attended sure) of target words
+    words = []
     for i, (matrix, sure, possible) in enumerate(
         zip(scores, links, possible_links, strict=True)
     ):
@@ -260,11 +263,13 @@ def alignment_accuracy(
             right = own | {s for s, target in possible if target == t}
             crosses = any((s - a) * (t - b) < 0 for s in own for a, b in sure)
             diagonal = int(t * num_sources / num_targets + 0.5)
+            attended = int(matrix[t].argmax())
             words.append(
                 (
                     crosses,
-                    int(matrix[t].argmax()) in right,
+                    attended in right,
                     min(diagonal, num_sources - 1) in right,
+                    attended in own,
                 )
             )
     if not words:
@@ -274,9 +279,10 @@ def alignment_accuracy(
         )
     words = np.array(words)
     crossing = words[words[:, 0]]
-    share = crossing.mean(0) if len(crossing) else np.full(3, np.nan)
+    share = crossing.mean(0) if len(crossing) else np.full(4, np.nan)
     return AlignmentAccuracy(
         overall=float(words[:, 1].mean()),
+        sure=float(words[:, 3].mean()),
         crossing=float(share[1]),
         diagonal_overall=float(words[:, 2].mean()),
         diagonal_crossing=float(share[2]),

@@ -149,11 +149,12 @@ def write_pairs(path):
     """Real sentences in miniature: subwords, a budget, a beam."""
     pairs = experiment.english_french_splits(400, 0, 0, seed=1, max_words=5)[0]
     lines = [f"{p.source}\t{p.target}\n" for p in pairs]
+    lines[7] = "the cat" + " and the cat" * 20 + "\tle chat\n"
     path.write_text("".join(lines), encoding="utf-8")
     return path
 
 
-def test_a_file_of_pairs_trains_within_a_cpu_budget(tmp_path):
+def test_a_file_of_pairs_trains_within_a_cpu_budget(tmp_path, capsys):
     changes = ["budget_cpu_minutes=0.05", "steps_per_epoch=4", "num_beams=2"]
     changes += ["vocabulary_size=80", "validation_pairs=20", "test_pairs=10"]
     changes += ["preset=rnn_search_tiny", "hidden_dim=16", "num_buckets=1"]
@@ -163,6 +164,9 @@ def test_a_file_of_pairs_trains_within_a_cpu_budget(tmp_path):
         + ["--data", str(write_pairs(tmp_path / "pairs.tsv"))]
         + ["--verbose", "0", "--set", *changes]
     )
+    printed = capsys.readouterr().out
+    assert "369 training, 20 validation and 10 test pairs" in printed
+    assert "max_words=40 words on a side: 1\n" in printed
     metrics = read_metrics(tmp_path / "run")
     assert metrics["results"]["pairs"] == 10
     assert metrics["results"]["num_beams"] == 2
@@ -172,7 +176,7 @@ def test_a_file_of_pairs_trains_within_a_cpu_budget(tmp_path):
 
 def test_the_mean_context_reads_every_word_alike():
     recipe = make_recipe("smoke", ["attention=mean"])
-    pairs = experiment.read_splits(recipe, None, 0)[0][:50]
+    pairs = experiment.read_splits(recipe, None, 0)[0][0][:50]
     model = experiment.make_model(recipe, pairs)
     scores = model.align([pairs[0].source], [pairs[0].target])[0].scores
     assert scores == pytest.approx(1 / scores.shape[1])

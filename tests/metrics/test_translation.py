@@ -160,6 +160,7 @@ def test_alignment_accuracy_equals_a_loop_over_words(use_possible):
     ] == pytest.approx(shares)
     assert accuracy.num_words == num_words
     assert accuracy.num_crossing == num_crossing
+    assert accuracy.sure == alignment_accuracy(scores, links).overall
     assert 0.3 < accuracy.overall < 0.9
     assert accuracy.diagonal_crossing < 0.3
 
