@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -283,10 +284,19 @@ class SaveAndResume(keras.callbacks.Callback):
         if not self.path.is_file():
             return 0
         try:
-            with np.load(self.path, allow_pickle=False) as file:
+            with (  # NumPy leaves a file open that is no archive
+                self.path.open("rb") as content,
+                np.load(content, allow_pickle=False) as file,
+            ):
                 arrays = dict(file)
             about = json.loads(str(arrays.pop("about")))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            EOFError,
+            zipfile.BadZipFile,
+        ) as error:
             raise ValueError(
                 f"{self.path} must be a state of `SaveAndResume`. Received: "
                 f"{error}. Delete it to begin anew."

@@ -5,6 +5,7 @@ that batches, models and decoding never ask which tokenizer made their ids.
 """
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -28,6 +29,8 @@ _WORD = re.compile(
     r"|\w+(?:-\w+)*"  # cat, twenty-two
     r"|[^\w\s]"  # one punctuation mark
 )
+# Joiners of letters, which Unicode counts as control characters.
+_JOINERS = "\u200c\u200d"
 _NO_SPACE_BEFORE = frozenset(".,;:!?)]}»%…'’")
 _NO_SPACE_AFTER = frozenset("([{«¿¡")
 
@@ -52,7 +55,16 @@ def split_words(text: str) -> list[str]:
         ['The', 'cat', "'s", 'house', ':', "l'", 'arbre', 'noir', ',', \
 '1,000', 'times', '!']
     """
-    return _WORD.findall(unicodedata.normalize("NFC", text))
+    text = unicodedata.normalize("NFC", text)
+    if text.isascii():
+        return _WORD.findall(text)
+    # What belongs to the letter before it (a vowel sign of Hindi, an accent
+    # that has no letter of its own) is no letter to `re`: take it for one.
+    letters = "".join(
+        "x" if unicodedata.category(c)[0] == "M" or c in _JOINERS else c
+        for c in text
+    )
+    return [text[m.start() : m.end()] for m in _WORD.finditer(letters)]
 
 
 def join_words(words: Iterable[str]) -> str:
@@ -143,6 +155,12 @@ class Tokenizer:
                     kept.append(token_id)
             texts.append(self._decode(kept))
         return texts
+
+    def fingerprint(self) -> str:
+        """A digest that tokenizers share only if they are the same."""
+        same = [type(self).__name__, self.get_config()]
+        text = json.dumps(same, sort_keys=True)
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
     def save(self, folder: str | Path) -> None:
         """Writes the tokenizer to a folder, to be read by `load_tokenizer`.

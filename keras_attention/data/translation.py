@@ -211,8 +211,6 @@ class TranslationBatches(keras.utils.PyDataset):
         initial_epoch: The epoch to begin with.
         steps_per_epoch: If given, an epoch is this many batches of an endless
             stream of passes over the data. None makes an epoch one pass.
-        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of
-            `keras.utils.PyDataset`.
 
     Raises:
         ValueError: If there are no pairs, a side is empty or the numbers of
@@ -243,9 +241,10 @@ class TranslationBatches(keras.utils.PyDataset):
         seed: int = 0,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
-        **kwargs,
     ):
-        super().__init__(**kwargs)
+        # One worker: it only looks up arrays, and more would read epochs out
+        # of order.
+        super().__init__()
         _check_positive(
             batch_size=batch_size,
             tokens_per_batch=tokens_per_batch,

@@ -4,7 +4,11 @@ from typing import Any
 from keras import ops, tree
 
 from keras_attention.decoding import loop as loops
-from keras_attention.decoding.arguments import check_beams, check_tokens
+from keras_attention.decoding.arguments import (
+    check_beams,
+    check_max_lengths,
+    check_tokens,
+)
 from keras_attention.decoding.beams import Search
 from keras_attention.decoding.decoded import Decoded
 from keras_attention.decoding.penalties import make_ranking
@@ -29,6 +33,7 @@ def beam_search(
     pad_token: int = 0,
     banned_tokens: Sequence[int] = (),
     return_extras: Sequence[str] = (),
+    max_lengths: Any = None,
 ) -> Decoded:
     """Finds likely sequences, a few hypotheses at a time, for a batch.
 
@@ -47,7 +52,7 @@ def beam_search(
 
     A sentence is done when no alive hypothesis can reach the worst result
     any more, whatever its length, and the loop stops when all are. A
-    hypothesis without an end at `max_length` is cut there and ranked among
+    hypothesis without an end at its limit is cut there and ranked among
     the finished ones by its score for that length. The penalties rank
     finished hypotheses; alive ones are kept by their log probability. Among
     equals the order is that of tokens, on torch any.
@@ -84,6 +89,8 @@ def beam_search(
         banned_tokens: Tokens never to produce. The probabilities of the
             others stay what they were.
         return_extras: Names of extras to return, for example `("scores",)`.
+        max_lengths: `(B,)` ints, the limit of each sentence, none of them
+            above `max_length`; None if it is that for all.
 
     Returns:
         A `Decoded`, best result first: `token_ids` `(B, num_results, T)`;
@@ -130,7 +137,7 @@ def beam_search(
         coverage_beta,
         coverage_mask,
     )
-    tokens = check_tokens(start_token, end_token, banned_tokens)
+    tokens = check_tokens(start_token, end_token, banned_tokens, pad_token)
     needed = dict.fromkeys(return_extras, "`return_extras`")
     if coverage_beta:
         needed["scores"] = "`coverage_beta`"
@@ -143,6 +150,7 @@ def beam_search(
         num_results,
         early_stopping,
         max_length,
+        check_max_lengths(max_lengths, max_length, batch),
         end_token,
         tuple(banned_tokens),
         tuple(return_extras),

@@ -57,6 +57,7 @@ class Search:
     num_results: int
     early_stopping: bool
     max_length: int
+    limits: Any  # (B,), at most `max_length`
     end_token: int
     banned_tokens: Sequence[int]
     return_extras: Sequence[str]
@@ -110,18 +111,14 @@ class Search:
 
         # The first K are all that a search with K candidates would see: an
         # end among them counts, as long as the sentence is not done.
-        may_end = ops.logical_and(ends, ops.expand_dims(~done, 1))
-        lengths = ops.zeros_like(token_ids) + (position + 1)
+        searched = ops.expand_dims(~done, 1)
         ending = (
-            ops.where(may_end, scores, -np.inf),
+            ops.where(ops.logical_and(ends, searched), scores, -np.inf),
             totals,
-            lengths,
             token_ids,
             beams,
         )
-        finished = best_of(
-            finished, Finished(*(x[:, : self.num_beams] for x in ending))
-        )
+        ending = [x[:, : self.num_beams] for x in ending]
 
         totals, best = ops.top_k(
             ops.where(ends, -np.inf, totals), self.num_beams
@@ -129,12 +126,26 @@ class Search:
         best = ops.cast(best, "int32")
         token_ids = loops.select(token_ids, best)  # (B, K)
         beams = loops.select(beams, best)  # (B, K)
+        # At its limit a sentence is cut, whatever is alive.
+        at_limit = position + 1 >= self.limits
+        is_cut = ops.logical_and(searched, ops.expand_dims(at_limit, 1))
+        scores = self.ranking.score(totals, position, coverage, beams)
+        cut = (ops.where(is_cut, scores, -np.inf), totals, token_ids, beams)
+        new_scores, new_totals, last, before = (
+            ops.concatenate(pair, axis=1)
+            for pair in zip(ending, cut, strict=True)
+        )
+        lengths = ops.zeros_like(last) + (position + 1)
+        finished = best_of(
+            finished, Finished(new_scores, new_totals, lengths, last, before)
+        )
         shown = {name: extras[name] for name in self.return_extras}
         history = History(
             loops.write(history.token_ids, position, token_ids),
             loops.write(history.beams, position, beams),
             loops.record(history.extras, position, shown, self.max_length),
         )
+        done = ops.logical_or(done, at_limit)
         done = ops.logical_or(
             done, self.is_done(finished.scores, totals, position)
         )
@@ -159,23 +170,9 @@ class Search:
             done = ops.logical_or(done, full)
         return done
 
-    def results(self, pad_token, position, done, alive, finished, history):
-        """Cuts what has not ended, and traces the best back to their start.
-
-        A sentence that is not done has gone through to the last position.
-        """
-        last = self.max_length - 1
-        scores = self.ranking.score(alive.totals, last, alive.coverage)
-        cut = Finished(
-            ops.where(ops.expand_dims(done, 1), -np.inf, scores),
-            alive.totals,
-            ops.zeros_like(alive.token_ids) + self.max_length,
-            history.token_ids[last],
-            history.beams[last],
-        )
-        finished = Finished(
-            *(x[:, : self.num_results] for x in best_of(finished, cut))
-        )
+    def results(self, pad_token, position, _done, _alive, finished, history):
+        """Traces the best back to their start."""
+        finished = Finished(*(x[:, : self.num_results] for x in finished))
         exists = finished.scores > -np.inf
         lengths = ops.where(exists, finished.lengths, 0)
         token_ids, beams = trace_back(

@@ -4,7 +4,10 @@ from typing import Any
 from keras import ops, tree
 
 from keras_attention.decoding import loop as loops
-from keras_attention.decoding.arguments import check_tokens
+from keras_attention.decoding.arguments import (
+    check_max_lengths,
+    check_tokens,
+)
 from keras_attention.decoding.decoded import Decoded
 from keras_attention.ops.checks import positive_int
 
@@ -19,6 +22,7 @@ def greedy(
     pad_token: int = 0,
     banned_tokens: Sequence[int] = (),
     return_extras: Sequence[str] = (),
+    max_lengths: Any = None,
 ) -> Decoded:
     """Takes the likeliest token at every position, for a batch of sources.
 
@@ -41,15 +45,18 @@ def greedy(
         banned_tokens: Tokens never to produce. The probabilities of the
             others stay what they were.
         return_extras: Names of extras to return, for example `("scores",)`.
+        max_lengths: `(B,)` ints, the limit of each sentence, none of them
+            above `max_length`; None if it is that for all. With limits of
+            their own, sentences are decoded alike in any batch.
 
     Returns:
         A `Decoded`: `token_ids` `(B, T)`; `lengths`, `log_probabilities` and
         `hypothesis_scores` (the same here) `(B,)`; extras `(B, T, ...)`. A
-        sentence that reaches `max_length` without an end is returned as it is.
+        sentence that reaches its limit without an end is returned as it is.
 
     Raises:
-        ValueError: If `max_length` is below 1, a token lies outside the
-            vocabulary, or `step` breaks its contract.
+        ValueError: If a limit is below 1 or above `max_length`, a token lies
+            outside the vocabulary, or `step` breaks its contract.
 
     Examples:
         A model that counts down from a number, to the end token 0:
@@ -68,11 +75,12 @@ def greedy(
         [3, 2]
     """
     max_length = positive_int(max_length, "max_length")
-    tokens = check_tokens(start_token, end_token, banned_tokens)
+    tokens = check_tokens(start_token, end_token, banned_tokens, pad_token)
     needed = dict.fromkeys(return_extras, "`return_extras`")
     state = tree.map_structure(ops.convert_to_tensor, state)
     checked = loops.checked_step(step, memory, state, tokens, needed)
     batch = loops.batch_size(memory, state)
+    limits = check_max_lengths(max_lengths, max_length, batch)
 
     def body(position, token_ids, leaves, lengths, total, chosen, seen):
         logits, leaves, extras = checked(token_ids, leaves)
@@ -104,7 +112,7 @@ def greedy(
         0,
         start,
         leaves,
-        ops.full((batch,), max_length, dtype="int32"),
+        limits,
         ops.zeros((batch,), dtype="float32"),
         ops.zeros((max_length, batch), dtype="int32"),
         {n: loops.over_time(x[:, 0], max_length) for n, x in zeros.items()},

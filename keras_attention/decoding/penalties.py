@@ -18,6 +18,7 @@ from keras import ops
 
 from keras_attention.decoding.loop import select
 from keras_attention.ops.checks import one_of
+from keras_attention.ops.masks import as_mask, check_mask_shape
 
 LENGTH_PENALTIES = (None, "gnmt", "average")
 
@@ -87,6 +88,8 @@ def make_ranking(
             f"Received: coverage_beta={coverage_beta}. Leave the mask out, or "
             "give coverage a weight."
         )
+    if coverage_mask is not None:
+        coverage_mask = as_mask(coverage_mask, "coverage_mask")
     lengths = np.arange(1, max_length + 1, dtype="float64")
     if length_penalty == "gnmt":
         divisor = ((5 + lengths) / 6) ** length_alpha
@@ -102,6 +105,16 @@ def make_ranking(
         coverage_beta=coverage_beta,
         coverage_mask=coverage_mask,
     )
+
+
+def length_score(
+    log_probabilities, lengths, max_length, length_penalty, length_alpha
+):
+    """Scores of `(B,)` hypotheses of known lengths, without coverage."""
+    ranking = make_ranking(
+        max_length, length_penalty, length_alpha, 0.0, 0.0, None
+    )
+    return log_probabilities / ops.take(ranking.divisor, lengths - 1)
 
 
 def _finite(value, name, least=-np.inf):
@@ -147,6 +160,8 @@ def coverage_penalty(coverage, beta, mask=None):
     """
     logs = ops.log(ops.clip(coverage, LEAST_COVERAGE, 1.0))
     if mask is not None:
-        mask = ops.expand_dims(ops.cast(mask, "bool"), 1)  # (B, 1, S)
-        logs = ops.where(mask, logs, 0.0)
+        mask = as_mask(mask, "coverage_mask")
+        sizes = coverage.shape[0], coverage.shape[2]
+        check_mask_shape(mask, "coverage_mask", {"(B, S)": sizes})
+        logs = ops.where(ops.expand_dims(mask, 1), logs, 0.0)
     return beta * ops.sum(logs, axis=-1)

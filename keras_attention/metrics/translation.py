@@ -140,7 +140,16 @@ def chrf(
         100
     """
     metrics = require("sacrebleu.metrics", extra="applications")
-    return _score(metrics.CHRF(), hypotheses, references, num_resamples)
+
+    class CHRF(metrics.CHRF):
+        def _compute_score_from_stats(self, stats):
+            # Resamples score float32, or Python's 0.0 where nothing matches:
+            # of a mix of both the library cannot take the mean.
+            score = super()._compute_score_from_stats(stats)
+            score.score = float(score.score)
+            return score
+
+    return _score(CHRF(), hypotheses, references, num_resamples)
 
 
 def bleu_by_length(
@@ -303,10 +312,12 @@ def _score(metric, hypotheses, references, num_resamples):
     )
     signature = metric.get_signature().format()
     report = json.loads(score.format(signature=signature, is_json=True))
+    # Left out where every resample scores 0.
+    confidence = report.get("confidence_var", 0.0)
     return CorpusScore(
         name=report["name"],
         score=float(score.score),
-        confidence=report.get("confidence_var"),
+        confidence=confidence if num_resamples else None,
         signature=signature,
     )
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import keras
 
+from keras_attention.ops import checks
+
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.weights.h5"
 
@@ -24,6 +26,14 @@ class Model(keras.Model):
     presets: dict[str, dict] = {}
 
     def __init__(self, *args, dtype=None, **kwargs):
+        unknown = sorted(
+            set(kwargs) - {"inputs", "outputs", "name", "trainable"}
+        )
+        if unknown:
+            raise ValueError(
+                f"{type(self).__name__} must be made with arguments that it "
+                f"has. Received: {', '.join(unknown)}. Check the spelling."
+            )
         super().__init__(*args, **kwargs)
         if dtype is not None:
             self.dtype_policy = keras.dtype_policies.get(dtype)
@@ -125,8 +135,9 @@ class Model(keras.Model):
             layer_names: Names of the layers that get one.
 
         Raises:
-            ValueError: No layer has such a name.
+            ValueError: No layer has such a name, or the rank is not positive.
         """
+        checks.positive_int(rank, "rank")
         targets = [
             layer
             for layer in self._flatten_layers(include_self=False)
@@ -205,6 +216,40 @@ class Model(keras.Model):
                     quantized[layer.path] = layer.dtype_policy
             policy = quantized if len(quantized) else policy
         return {**config, "dtype": serialize(policy)}
+
+    @classmethod
+    def from_config(cls, config):
+        """Makes the model of a config, and quantizes what was quantized.
+
+        Layers are made with plain policies and quantized afterwards, each by
+        its own: one that is handed the whole map can be read but not saved
+        again (Keras's `Embedding` asks the map for its mode).
+        """
+        policy, quantized = _split_policy(config.get("dtype"))
+        model = cls(**{**config, "dtype": policy})
+        for layer in model._flatten_layers(include_self=False):
+            if layer.path in quantized:
+                layer.dtype_policy = quantized[layer.path]
+        return model
+
+
+def _split_policy(dtype):
+    """A policy without its quantized entries, and those by layer path."""
+    policy = None if dtype is None else keras.dtype_policies.get(dtype)
+    if not isinstance(policy, keras.dtype_policies.DTypePolicyMap):
+        return policy, {}
+    quantized = {
+        path: entry
+        for path, entry in policy.items()
+        if entry.quantization_mode is not None
+    }
+    rest = {path: policy[path] for path in policy if path not in quantized}
+    if not rest:
+        return policy.default_policy, quantized
+    return (
+        keras.dtype_policies.DTypePolicyMap(policy.default_policy, rest),
+        quantized,
+    )
 
 
 def freeze_own_variables(layer):

@@ -253,6 +253,10 @@ class RNNSearch(Translator):
         return result["scores"]
 
     def get_config(self):
+        attention = keras.saving.serialize_keras_object(self.attention)
+        if attention is not None:
+            # Built by the decoder again: its layers' paths begin there.
+            attention.pop("build_config", None)
         return {
             **super().get_config(),
             "source_vocabulary_size": self.source_vocabulary_size,
@@ -262,5 +266,5 @@ class RNNSearch(Translator):
             "alignment_dim": self.alignment_dim,
             "maxout_dim": self.maxout_dim,
             "dropout": self.dropout,
-            "attention": keras.saving.serialize_keras_object(self.attention),
+            "attention": attention,
         }

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -7,10 +8,14 @@ from keras import ops
 
 from keras_attention.data.tokenizers import load_tokenizer
 from keras_attention.decoding import beam_search, greedy
+from keras_attention.decoding.penalties import length_score
 from keras_attention.models.model import Model
 from keras_attention.ops import checks
 
 TOKENIZERS = ("source_tokenizer", "target_tokenizer")
+
+# Attention scores of a batch, 128 MB of them, that decoding holds.
+SCORES_AT_ONCE = 2**25
 
 
 class Translation(NamedTuple):
@@ -100,10 +105,11 @@ class Translator(Model):
             sources: Strings.
             num_beams: Hypotheses per sentence; 1 decodes greedily.
             max_length: Most target tokens, the end included; None allows
-                twice the source's and ten.
+                each sentence twice the source's tokens and ten.
             length_penalty: As in `decoding.beam_search`.
             length_alpha: As in `decoding.beam_search`.
-            batch_size: Sentences decoded at once.
+            batch_size: Sentences decoded at once; fewer of very long ones,
+                whose scores would fill the memory.
 
         Returns:
             A `Translation` per string.
@@ -118,12 +124,16 @@ class Translator(Model):
         rows = self._source_rows(sources)
         options = (num_beams, length_penalty, length_alpha)
         results: list = [None] * len(rows)
-        for indices, ids in batches_of(rows, batch_size):
+        for indices, ids in batches_of(rows, batch_size, num_beams):
             limit = max_length or 2 * ids.shape[1] + 10
             decode = self.compile_function(
                 ("translate", limit, *options), self._decoder(limit, *options)
             )
-            decoded = decode(ops.convert_to_tensor(ids))
+            limits = np.count_nonzero(ids, axis=1) * 2 + 10  # (B,)
+            if max_length is not None:
+                limits[:] = max_length
+            limits = limits.astype("int32")
+            decoded = decode(*map(ops.convert_to_tensor, (ids, limits)))
             arrays = [
                 ops.convert_to_numpy(x)
                 for x in (*decoded[:4], decoded.extras["scores"])
@@ -184,7 +194,7 @@ class Translator(Model):
     def _decoder(self, max_length, num_beams, length_penalty, length_alpha):
         tokenizer = self.target_tokenizer
 
-        def decode(encoder_token_ids):
+        def decode(encoder_token_ids, max_lengths):
             memory, state = self.start(encoder_token_ids)
             shared: dict = dict(
                 start_token=tokenizer.start_id,
@@ -193,9 +203,18 @@ class Translator(Model):
                 pad_token=tokenizer.pad_id,
                 banned_tokens=(tokenizer.pad_id, tokenizer.start_id),
                 return_extras=("scores",),
+                max_lengths=max_lengths,
             )
             if num_beams == 1:
-                return greedy(self.step, memory, state, **shared)
+                decoded = greedy(self.step, memory, state, **shared)
+                scores = length_score(
+                    decoded.log_probabilities,
+                    decoded.lengths,
+                    max_length,
+                    length_penalty,
+                    length_alpha,
+                )
+                return decoded._replace(hypothesis_scores=scores)
             decoded = beam_search(
                 self.step,
                 memory,
@@ -237,19 +256,39 @@ class Translator(Model):
         )
 
     @classmethod
+    def from_preset(cls, preset: str | Path, **overrides):
+        if preset in cls.presets:
+            for side in ("source", "target"):
+                if overrides.get(f"{side}_tokenizer") is not None:
+                    # A published size with a vocabulary of one's own.
+                    overrides.setdefault(f"{side}_vocabulary_size", None)
+        return super().from_preset(preset, **overrides)
+
+    @classmethod
     def read_preset_config(cls, folder):
         config = super().read_preset_config(folder)
         for name in TOKENIZERS:
-            if (folder / name).is_dir():
-                config[name] = load_tokenizer(folder / name)
+            fingerprint = config.pop(name, None)
+            if fingerprint is None:
+                continue
+            config[name] = load_tokenizer(folder / name)
+            if config[name].fingerprint() != fingerprint:
+                raise ValueError(
+                    f"{str(folder / name)!r} must hold the vocabulary that "
+                    "the model was trained with. Received: a tokenizer of "
+                    f"{config[name].vocabulary_size} tokens that is not the "
+                    "one that was saved. Put its files back."
+                )
         return config
 
     def write_preset_parts(self, folder, config):
         config = super().write_preset_parts(folder, config)
         for name in TOKENIZERS:
-            if getattr(self, name) is not None:
-                getattr(self, name).save(folder / name)
-        return {k: v for k, v in config.items() if k not in TOKENIZERS}
+            tokenizer = getattr(self, name)
+            if tokenizer is not None:
+                tokenizer.save(folder / name)
+                config[name] = tokenizer.fingerprint()
+        return config
 
     def get_config(self):
         return {
@@ -262,8 +301,8 @@ class Translator(Model):
 
     @classmethod
     def from_config(cls, config):
-        return cls(
-            **{
+        return super().from_config(
+            {
                 name: keras.saving.deserialize_keras_object(value)
                 if isinstance(value, dict) and "class_name" in value
                 else value
@@ -303,15 +342,22 @@ def pad(rows, num_rows, multiple=8):
     return ids
 
 
-def batches_of(rows, batch_size):
+def batches_of(rows, batch_size, num_beams=1):
     """Yields indices and padded ids of rows of similar length.
 
     Every batch has `batch_size` rows, or all there are; what the last one
-    lacks repeats its first row.
+    lacks repeats its first row. It has fewer where the `(B, K, T, S)` scores
+    of twice as many target tokens would be more than `SCORES_AT_ONCE`.
     """
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     batch_size = min(batch_size, len(rows))
-    for begin in range(0, len(rows), batch_size):
-        indices = order[begin : begin + batch_size]
-        filled = indices + [indices[0]] * (batch_size - len(indices))
-        yield indices, pad([rows[i] for i in filled], batch_size)
+    while order:
+        size = batch_size
+        while size > 1:
+            longest = len(rows[order[:size][-1]])
+            if 2 * size * num_beams * longest**2 <= SCORES_AT_ONCE:
+                break
+            size -= 1
+        indices, order = order[:size], order[size:]
+        filled = indices + [indices[0]] * (size - len(indices))
+        yield indices, pad([rows[i] for i in filled], size)

@@ -82,7 +82,7 @@ def _logits(query, key, vector):
 
 def _pair_logits(query, key, vector):
     pairs = ops.tanh(query[:, :, None] + key[:, None])  # (B, T, S, U)
-    return ops.sum(pairs * vector, axis=-1)
+    return ops.matmul(pairs, vector)
 
 
 def _step_logits(query, key, vector):

@@ -41,6 +41,10 @@ def tokenizer(request):
         ("cafe\u0301", ["caf\u00e9"]),
         ("[start] [pad]", ["[", "start", "]", "[", "pad", "]"]),
         ("你好 🙂", ["你好", "🙂"]),
+        ("हिन्दी भाषा।", ["हिन्दी", "भाषा", "।"]),
+        ("ภาษาไทย", ["ภาษาไทย"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),
+        ("İstanbul".lower(), ["i̇stanbul"]),
     ],
 )
 def test_text_is_split_by_the_documented_rules(text, words):

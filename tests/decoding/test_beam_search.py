@@ -212,6 +212,32 @@ def test_a_sentence_alone_is_found_as_in_a_batch(how):
 
 
 @each_compiler
+def test_a_sentence_with_a_limit_of_its_own_is_found_as_alone(how):
+    memory = random_memory(5, vocabulary_size=7, source_length=3, seed=2)
+    limits = np.array([1, 4, 11, 2, 7], "int32")
+    options = {"num_beams": 3, "num_results": 3, "return_extras": ("scores",)}
+    together = compiled(
+        lambda m, s, limits: beam_search(
+            step, m, s, START, END, 11, max_lengths=limits, **options
+        ),
+        how,
+    )(memory, initial_state(5), limits)
+    assert (together.lengths[:, 0] == limits).sum() > 1
+    for b, limit in enumerate(limits):
+        own = {key: table[b : b + 1] for key, table in memory.items()}
+        alone = search(how, own, int(limit), **options)
+        same = {"rtol": 1e-5, "atol": 1e-6}
+        for left, right in zip(alone[1:4], together[1:4], strict=True):
+            np.testing.assert_allclose(left[0], right[b], **same)
+        for left, right in (
+            (alone.token_ids, together.token_ids),
+            (alone.extras["scores"], together.extras["scores"]),
+        ):
+            np.testing.assert_allclose(left[0], right[b, :, :limit], **same)
+            assert not right[b, :, limit:].any()
+
+
+@each_compiler
 def test_one_beam_without_penalties_is_greedy(how):
     memory = random_memory(13, vocabulary_size=5, source_length=3, seed=3)
     narrow = search(
@@ -526,6 +552,15 @@ def test_the_search_stops_when_nothing_better_can_come():
         ({"word_penalty": np.inf}, "`word_penalty` must be a finite number"),
         ({"coverage_beta": -1.0}, "`coverage_beta` must be .* 0 or more"),
         ({"coverage_mask": [[1]]}, "`coverage_mask` must come with"),
+        (
+            {"coverage_mask": [[0.5]], "coverage_beta": 1.0},
+            "`coverage_mask`.* 0.5",
+        ),
+        ({"max_lengths": [4]}, "each from 1 to `max_length`.*=3"),
+        ({"max_lengths": [0]}, "each from 1 to `max_length`"),
+        ({"max_lengths": [1, 2]}, r"one integer per sentence.*\(2,\)"),
+        ({"max_lengths": [1.5]}, "one integer per sentence"),
+        ({"pad_token": 2.5}, "`pad_token` must be an integer.*=2.5"),
         ({"coverage_beta": 1.0}, "'scores' in its extras for `coverage_beta`"),
         ({"return_extras": ("x",)}, "'x' in its extras for `return_extras`"),
         ({"end_token": 3}, "`end_token` must be in the vocabulary, 0 to 2"),

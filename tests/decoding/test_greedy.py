@@ -59,6 +59,26 @@ def test_greedy_equals_an_argmax_loop(how):
         assert not scores[length:].any()
 
 
+@each_compiler
+def test_a_sentence_with_a_limit_of_its_own_stops_there(how):
+    memory = random_memory(5, vocabulary_size=5, source_length=3, seed=1)
+    limits = np.array([1, 7, 3, 2, 5], "int32")
+    decoded = compiled(
+        lambda m, s, limits: greedy(
+            step, m, s, START, END, 7, pad_token=-1, max_lengths=limits
+        ),
+        how,
+    )(memory, initial_state(5), limits)
+    for b, limit in enumerate(limits):
+        own = {key: table[b : b + 1] for key, table in memory.items()}
+        best = argmax_loop(own, limit)
+        padding = [-1] * (7 - len(best.tokens))
+        assert decoded.token_ids[b].tolist() == [*best.tokens, *padding]
+        np.testing.assert_allclose(
+            decoded.log_probabilities[b], best.total[0], rtol=1e-5
+        )
+
+
 def count_down(token_ids, memory, state):
     """Produces n, n - 1, ..., 0 for the number n of each source."""
     logits = 5.0 * ops.one_hot(state, 7, dtype="float16")
@@ -153,6 +173,8 @@ def test_the_batch_may_be_unknown(jit_compile):
     "arguments, message",
     [
         ({"max_length": 0}, "`max_length` must be a positive integer.*=0"),
+        ({"max_lengths": [1, 2, 4]}, "each from 1 to `max_length`.*=3"),
+        ({"pad_token": None}, "`pad_token` must be an integer"),
         ({"end_token": 7}, "`end_token` must be in the vocabulary, 0 to 6"),
         ({"start_token": 1.5}, "`start_token` must be an integer"),
         ({"banned_tokens": (0,)}, "`end_token` must not be among"),

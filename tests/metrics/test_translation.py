@@ -102,6 +102,19 @@ def test_each_length_range_is_scored_alone():
     assert scores[2].score.score == pytest.approx(100)
 
 
+@pytest.mark.parametrize("metric", [bleu, chrf])
+def test_what_matches_nowhere_scores_zero_for_certain(metric):
+    score = metric(["a", "b"], ["c d", "e f"])
+    assert (score.score, score.confidence) == (0, 0)
+    assert "0.00 ± 0.00" in str(score)
+
+
+def test_one_match_beside_none_has_a_wide_interval():
+    # A quarter of the resamples hold no match at all.
+    score = chrf(["ici le chat dort", "xyz"], ["ici le chat dort", "abcd"])
+    assert 0 < score.score < 100 and score.confidence == pytest.approx(50)
+
+
 def brute_force_accuracy(scores, links, possible):
     right, diagonal, cross_right, cross_diagonal = [], [], [], []
     for matrix, sure, maybe in zip(scores, links, possible, strict=True):

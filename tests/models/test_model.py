@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_attention.layers import AdditiveAttention
 from keras_attention.models import RNNSearch
 
 SIZES = dict(
@@ -46,17 +47,33 @@ def test_a_policy_is_kept_on_reload(tmp_path):
     np.testing.assert_array_equal(answers(again), answers(model))
 
 
-def test_a_quantized_model_reloads(tmp_path):
-    model = RNNSearch(**SIZES)
+@pytest.mark.parametrize(
+    "given", [False, True], ids=["own attention", "given attention"]
+)
+def test_a_quantized_model_reloads_and_saves_again(tmp_path, given):
+    attention = AdditiveAttention(16) if given else None
+    model = RNNSearch(**SIZES, attention=attention)
     expected = answers(model)
     model.quantize("int8")
     assert model.output_dense.quantization_mode == "int8"
     quantized = answers(model)
     assert 0 < np.abs(quantized - expected).max() < 0.1
-    model.save_to_preset(tmp_path)
-    again = RNNSearch.from_preset(tmp_path)
+    model.save_to_preset(tmp_path / "preset")
+    again = RNNSearch.from_preset(tmp_path / "preset")
+    again.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    again.save_to_preset(tmp_path / "preset")
+    again = RNNSearch.from_preset(tmp_path / "preset")
     assert again.output_dense.quantization_mode == "int8"
+    assert again.decoder.attention.query_dense.quantization_mode == "int8"
     np.testing.assert_allclose(answers(again), quantized, atol=1e-6)
+
+
+def test_misspelt_arguments_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="Received: dropuot"):
+        RNNSearch(**SIZES, dropuot=0.5)
+    with pytest.raises(ValueError, match="Received: hiden_dim"):
+        RNNSearch.from_preset("rnn_search_tiny", **{**SIZES, "hiden_dim": 3})
 
 
 def test_low_rank_updates_train_alone():
@@ -79,6 +96,8 @@ def test_low_rank_updates_train_alone():
 
 
 def test_layers_to_update_must_be_there():
+    with pytest.raises(ValueError, match="`rank` must be a positive integer"):
+        RNNSearch(**SIZES).enable_lora(0)
     with pytest.raises(ValueError, match="must name layers"):
         RNNSearch(**SIZES).enable_lora(2, layer_names=("nothing",))
 

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_attention.data import TranslationBatches, WordTokenizer
 from keras_attention.layers import LocalAttention, LuongAttention
-from keras_attention.models import RNNSearch
+from keras_attention.models import RNNSearch, translator
 
 SIZES = dict(embedding_dim=13, hidden_dim=11, alignment_dim=7, maxout_dim=5)
 
@@ -240,6 +240,42 @@ def test_a_string_gives_a_string_and_order_is_kept(trained):
     alone = [trained.generate(text) for text in ("a b c d e f", "a", "g h")]
     assert together == alone
     assert together[2] == "H G"
+    assert trained.generate([]) == trained.align([], []) == []
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_the_default_limit_is_that_of_the_sentence_alone(num_beams):
+    tokenizer = WordTokenizer.train(["a b c"])
+    model = RNNSearch(
+        source_tokenizer=tokenizer, target_tokenizer=tokenizer, **SIZES
+    )
+    bias = np.zeros(tokenizer.vocabulary_size)
+    bias[tokenizer.end_id] = -1e9  # never ends
+    model.output_dense.bias.assign(bias)
+    sources = ["a", "b c " * 10]
+    together = model.translate(sources, num_beams=num_beams)
+    assert [len(x.target_tokens) for x in together] == [12, 50]
+    for one, source in zip(together, sources, strict=True):
+        (alone,) = model.translate([source], num_beams=num_beams)
+        assert alone.target_tokens == one.target_tokens
+        np.testing.assert_allclose(
+            alone.hypothesis_score, one.hypothesis_score, rtol=1e-4
+        )
+    cut = model.translate(sources, num_beams=num_beams, max_length=30)
+    assert [len(x.target_tokens) for x in cut] == [30, 30]
+
+
+def test_long_sentences_are_decoded_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(translator, "SCORES_AT_ONCE", 2 * 3 * 5 * 10**2)
+    rows = [[1] * n for n in (10, 2, 2, 10, 10, 2, 10, 10, 20)]
+    sizes = [
+        (indices, ids.shape)
+        for indices, ids in translator.batches_of(rows, 7, num_beams=5)
+    ]
+    seen = [i for indices, _ in sizes for i in indices]
+    assert sorted(seen) == list(range(9))
+    # Three short ones may go with none of ten; three of ten go together.
+    assert [len(indices) for indices, _ in sizes] == [3, 3, 2, 1]
 
 
 def test_a_beam_is_at_least_as_likely_as_greedy(trained):
@@ -250,6 +286,12 @@ def test_a_beam_is_at_least_as_likely_as_greedy(trained):
         b.log_probability >= g.log_probability - 1e-4
         for b, g in zip(beam, greedy, strict=True)
     )
+    for result, length in [
+        *((b, 1) for b in beam),
+        *((g, len(g.target_tokens)) for g in greedy),  # the default penalty
+    ]:
+        score = result.log_probability / length
+        assert result.hypothesis_score == pytest.approx(score, rel=1e-5)
     for result in beam:
         assert result.scores.shape == (
             len(result.target_tokens),
@@ -289,9 +331,29 @@ def test_a_keras_file_brings_back_model_and_tokenizers(trained, tmp_path):
 def test_a_vocabulary_that_does_not_match_is_refused(trained, tmp_path):
     trained.save_to_preset(tmp_path)
     other = WordTokenizer.train(["only three words"])
-    other.save(tmp_path / "target_tokenizer")
     with pytest.raises(ValueError, match="must match the model"):
-        RNNSearch.from_preset(tmp_path)
+        RNNSearch.from_preset(tmp_path, target_tokenizer=other)
+    # As many words, two of them in each other's place.
+    words = list(trained.target_tokenizer.vocabulary)
+    words[5], words[6] = words[6], words[5]
+    swapped = WordTokenizer(words, lowercase=False)
+    for wrong in (other, swapped):
+        wrong.save(tmp_path / "target_tokenizer")
+        with pytest.raises(ValueError, match="must hold the vocabulary"):
+            RNNSearch.from_preset(tmp_path)
+
+
+def test_a_published_size_takes_a_vocabulary_of_ones_own(monkeypatch):
+    small = dict(embedding_dim=8, hidden_dim=8, alignment_dim=8, maxout_dim=8)
+    tokenizer = WordTokenizer.train(["a few words"])
+    model = RNNSearch.from_preset(
+        "rnn_search_bahdanau_2014",
+        source_tokenizer=tokenizer,
+        target_tokenizer=tokenizer,
+        **small,
+    )
+    assert model.source_vocabulary_size == tokenizer.vocabulary_size
+    assert model.target_vocabulary_size == tokenizer.vocabulary_size
 
 
 @pytest.mark.parametrize(
