@@ -74,7 +74,11 @@ def decoder():
 
     def read(words, annotations, state):
         result = layer(
-            words, annotations, memory_mask=mask, initial_state=state
+            words,
+            annotations,
+            memory_mask=mask,
+            initial_state=state,
+            training=True,
         )
         return ops.concatenate([result["outputs"], result["contexts"]], -1)
 

@@ -80,7 +80,7 @@ class Attention(keras.layers.Layer):
         training=None,
         use_causal_mask=False,
     ):
-        key = value if key is None else key
+        query, value, key = self._floats(query, value, key)
         self.check_shapes(query.shape, value.shape, key.shape)
         mask = joint_mask(
             query,
@@ -194,6 +194,7 @@ class Attention(keras.layers.Layer):
                     "`memory(value)` of the same layer first."
                 )
             self.build(tuple(query.shape), *self._memory_shapes)
+        check_step_batch("query", query, memory)
         return query, single
 
     def _step_mask(self, memory):
@@ -204,6 +205,16 @@ class Attention(keras.layers.Layer):
             context = context[:, 0]
             extras = {name: x[:, 0] for name, x in extras.items()}
         return context, state, extras
+
+    def _floats(self, query, value, key):
+        """The inputs of a call, the key filled in, integers made floats."""
+        inputs = (query, value, value if key is None else key)
+        return [
+            x
+            if keras.backend.is_float_dtype(x.dtype)
+            else ops.cast(x, self.compute_dtype)
+            for x in inputs
+        ]
 
     def _float(self, tensor):
         return ops.cast(ops.convert_to_tensor(tensor), self.compute_dtype)
@@ -280,12 +291,23 @@ class Attention(keras.layers.Layer):
         }
 
 
+def check_step_batch(name, tensor, memory):
+    """Raises unless a step's input has the batch size of its memory."""
+    batch = keras.tree.flatten(memory)[0].shape[0]
+    if not agree(tensor.shape[0], batch):
+        raise ValueError(
+            f"`{name}` of a step must have the batch size of the memory. "
+            f"Received: shape {tuple(tensor.shape)}, a memory of batch size "
+            f"{batch}. Pass hypotheses as (B, K, D)."
+        )
+
+
 def on_rows(dense, x):
     """`dense(x)` for `(B, T, D)`, computed on rows `(B x T, D)`.
 
     On TensorFlow a Dense layer on rank 3 is a tensordot, whose gradient XLA
     refuses inside a loop.
     """
-    rows = dense(ops.reshape(x, (-1, x.shape[-1])))
-    length = ops.shape(x)[1] if x.shape[1] is None else x.shape[1]
-    return ops.reshape(rows, (-1, length, rows.shape[-1]))
+    batch, length, features = ops.shape(x)
+    rows = dense(ops.reshape(x, (batch * length, features)))
+    return ops.reshape(rows, (batch, length, rows.shape[-1]))

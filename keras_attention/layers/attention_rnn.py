@@ -4,11 +4,11 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from keras_attention.layers.attention import Attention
+from keras_attention.layers.attention import Attention, check_step_batch
 from keras_attention.ops import checks
 from keras_attention.ops.cells import concatenate, steps_of
 from keras_attention.ops.loops import scan, scan_with_kernels
-from keras_attention.ops.masks import as_mask, check_mask_shape
+from keras_attention.ops.masks import agree, as_mask, check_mask_shape
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -101,6 +101,7 @@ class AttentionRNN(keras.layers.Layer):
         super().__init__(**kwargs)
         self.cell = check_cell(cell)
         self.attention = check_attention(attention)
+        self._check_dtypes()
         self.query_from = checks.one_of(
             query_from, "query_from", ("previous", "current")
         )
@@ -126,6 +127,19 @@ class AttentionRNN(keras.layers.Layer):
             )
         self.gate_dense = None
         self.supports_masking = True
+        self._memory_shape: tuple | None = None
+
+    def _check_dtypes(self):
+        parts = [*getattr(self.cell, "cells", [self.cell]), self.attention]
+        for part in parts:
+            dtype = getattr(part, "compute_dtype", self.compute_dtype)
+            if dtype != self.compute_dtype:
+                raise ValueError(
+                    "`cell`, `attention` and the layer itself must compute in "
+                    f"one dtype. Received: {self.compute_dtype}, and {dtype} "
+                    f"of {part!r}. Pass the same `dtype` to all, or set it "
+                    "for all with `keras.config.set_dtype_policy`."
+                )
 
     def build(self, inputs_shape, memory_shape):
         for name, shape in (("inputs", inputs_shape), ("memory", memory_shape)):
@@ -189,7 +203,7 @@ class AttentionRNN(keras.layers.Layer):
         steps = steps_of(self.cell, inputs.shape[-1], bool(training))
         if steps is not None:
             state, result = self._scan_known_cell(
-                steps, xs, memory, state, return_attention_scores
+                steps, xs, memory, state, return_attention_scores, training
             )
         else:
             self._draw_dropout_masks(inputs, context_size, state, training)
@@ -206,7 +220,9 @@ class AttentionRNN(keras.layers.Layer):
         }  # (B, T, ...)
         return {**result, "states": state}
 
-    def _scan_known_cell(self, steps, xs, memory, state, return_scores):
+    def _scan_known_cell(
+        self, steps, xs, memory, state, return_scores, training
+    ):
         """The loop with all that needs no state done before and after it."""
         layers = [self.attention, self.attentional_dense, self.gate_dense]
         variables = [v for x in layers if x is not None for v in x.variables]
@@ -232,7 +248,7 @@ class AttentionRNN(keras.layers.Layer):
         added = steps.added(xs["x"])
         xs = {name: x for name, x in xs.items() if name != "x"}
         return scan_with_kernels(
-            step, state, xs, constants, steps.kernels, added
+            step, state, xs, constants, steps.kernels, added, bool(training)
         )
 
     def _masked_step(self, x, memory, state, *args, **kwargs):
@@ -262,6 +278,7 @@ class AttentionRNN(keras.layers.Layer):
         Returns:
             A dict of tensors with leading axis B.
         """
+        self._memory_shape = tuple(memory.shape)
         return self.attention.memory(memory, mask=mask)
 
     def initial_state(self, memory, cell_state=None):
@@ -284,8 +301,11 @@ class AttentionRNN(keras.layers.Layer):
             flat = tree.flatten(cell_state)
             expected = tree.flatten(zeros)
             got = [tuple(x.shape) for x in flat]
-            want = [(None, x.shape[-1]) for x in expected]
-            if [s[1:] for s in got] != [s[1:] for s in want]:
+            want = [tuple(x.shape) for x in expected]
+            if len(got) != len(want) or not all(
+                len(a) == len(b) and all(map(agree, a, b))
+                for a, b in zip(got, want, strict=True)
+            ):
                 raise ValueError(
                     "`initial_state` must match the cell's states. "
                     f"Received: shapes {got}, expected {want}."
@@ -332,14 +352,23 @@ class AttentionRNN(keras.layers.Layer):
             the attention reports.
         """
         inputs = ops.cast(ops.convert_to_tensor(inputs), self.compute_dtype)
-        if len(inputs.shape) == 2:
-            return self._step(
-                inputs, memory, state, return_attention_scores, False
-            )
-        if len(inputs.shape) != 3:
+        if not self.built:
+            if self._memory_shape is None:
+                raise ValueError(
+                    f"{self.name}.step needs a layer that is built. Call "
+                    "`memory` of the same layer first."
+                )
+            features = inputs.shape[-1]
+            self.build((None, None, features), self._memory_shape)
+        if len(inputs.shape) not in (2, 3):
             raise ValueError(
                 "`inputs` of a step must have shape (B, D) or (B, K, D). "
                 f"Received: shape {tuple(inputs.shape)}."
+            )
+        check_step_batch("inputs", inputs, memory)
+        if len(inputs.shape) == 2:
+            return self._step(
+                inputs, memory, state, return_attention_scores, False
             )
         hypotheses, features = ops.shape(inputs)[1], inputs.shape[-1]
         output, state, extras = self._step(
@@ -458,7 +487,12 @@ class AttentionRNN(keras.layers.Layer):
                     getattr(cell, name)()
 
     def compute_mask(self, inputs, previous_mask):
-        return None
+        # Keras gives masks to the outputs in the order of their names, and
+        # cannot tell whether there are scores: what comes before them gets
+        # one, which is all but the scores and the last state.
+        extras, _ = self.attention.step_spec(inputs.shape[0])
+        names = sorted({"contexts", "outputs", *extras})
+        return [previous_mask for name in names if name < "scores"]
 
     def compute_output_spec(
         self,
@@ -558,5 +592,11 @@ def check_attention(attention):
             "An attention inside a recurrence must have no dropout of its "
             f"own. Received: dropout={attention.dropout}. Use the cell's "
             "`dropout` (it drops the context too), or drop the outputs."
+        )
+    if getattr(attention, "_activity_regularizer", None) is not None:
+        raise ValueError(
+            "An attention inside a recurrence must have no activity "
+            "regularizer: the losses of steps would be lost. Received: "
+            f"{attention!r}. Regularize the outputs instead."
         )
     return attention

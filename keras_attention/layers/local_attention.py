@@ -186,7 +186,7 @@ class LocalAttention(LuongScores):
         training=None,
         use_causal_mask=False,
     ):
-        key = value if key is None else key
+        query, value, key = self._floats(query, value, key)
         self.check_shapes(query.shape, value.shape, key.shape)
         # Masks stay apart: joined, one of (B, T) and one of (B, S) would make
         # a tensor of (B, T, S).
@@ -201,6 +201,9 @@ class LocalAttention(LuongScores):
                 f"{type(self).__name__} has no heads. "
                 f"Received: shape {tuple(attention_mask.shape)}."
             )
+        if pair_mask is not None and pair_mask.shape[2] == 1:
+            shape = (*ops.shape(pair_mask)[:2], ops.shape(key)[1])
+            pair_mask = ops.broadcast_to(pair_mask, shape)
         if source_mask is not None:
             source_mask = source_mask[:, 0]  # (B, S)
         positions = None
@@ -284,7 +287,10 @@ class LocalAttention(LuongScores):
 
         # Up to a few windows, one product is faster than cutting them out.
         size = key.shape[1]
-        short = size is not None and size <= 4 * (2 * window + 1)
+        if checks.known(size):
+            short = size <= 4 * (2 * window + 1)
+        else:  # An export of JAX cannot fit a window into an unknown source.
+            short = keras.backend.backend() == "jax"
         if positions is None and not (short or return_scores):
             output = banded_attention(
                 lambda *arguments: attend(*arguments, distance=None)[0],
@@ -374,9 +380,14 @@ class LocalAttention(LuongScores):
 
     def _state_position(self, query, state):
         """The integers of a state, once they fit the query."""
+        if "position" not in state:
+            raise ValueError(
+                "`state` must be what `initial_state(memory)` or the last "
+                f"step returned. Received: state={state}."
+            )
         position = ops.cast(state["position"], "int32")
         batch, hypotheses = query.shape[:2]
-        known = batch is not None and hypotheses is not None
+        known = checks.known(batch, hypotheses)
         if known and not agree(position.shape[0], batch * hypotheses):
             raise ValueError(
                 "`state` must have one position per hypothesis, "

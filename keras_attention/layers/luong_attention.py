@@ -146,7 +146,7 @@ class LuongAttention(LuongScores):
     def check_shapes(self, query_shape, value_shape, key_shape=None):
         super().check_shapes(query_shape, value_shape, key_shape)
         length, longest = value_shape[1], self.max_length
-        if longest is not None and length is not None and length > longest:
+        if longest is not None and checks.known(length) and length > longest:
             raise ValueError(too_long(length, longest))
 
     def get_config(self):

@@ -168,6 +168,12 @@ class LuongScores(Attention):
         return query, single
 
     def _check_sizes(self, query_size, key_size):
+        built = self._memory_shapes and self._memory_shapes[1][-1]
+        if self.units is None and built and not agree(key_size, built):
+            raise ValueError(
+                "Keys must have the size that the layer was built for. "
+                f"Received: key size {key_size}, built for {built}."
+            )
         if self.score == "dot" and not agree(query_size, key_size):
             raise ValueError(
                 'score="dot" needs queries and keys of the same size. '

@@ -360,8 +360,9 @@ class MultiHeadAttention(Attention):
         use_causal_mask=False,
         attention_bias=None,
     ):
-        key = value if key is None else key
+        query, value, key = self._floats(query, value, key)
         self.check_shapes(query.shape, value.shape, key.shape)
+        row_mask = None
         if len(query.shape) > 3:
             # Several axes of positions become one, and what is not attended
             # over joins the batch.
@@ -372,8 +373,10 @@ class MultiHeadAttention(Attention):
             )
         else:
             folded = None
+            # Of its own: joined with the others it would be (B, T, S).
+            row_mask = joint_mask(query, key, query_mask)  # (B, T, 1)
             mask = joint_mask(
-                query, key, query_mask, value_mask, key_mask, attention_mask
+                query, key, None, value_mask, key_mask, attention_mask
             )
             self._check_mask_heads(attention_mask)
             attention_mask = None
@@ -394,6 +397,10 @@ class MultiHeadAttention(Attention):
             use_causal_mask,
             self._check_bias(attention_bias, query, key),
         )
+        if row_mask is not None:
+            output = ops.where(row_mask[..., None], output, 0.0)
+            if return_attention_scores:
+                scores = ops.where(row_mask[:, None], scores, 0.0)
         if folded:
             output = folded.unfold(output)
             scores = folded.unfold_scores(scores)
@@ -511,10 +518,18 @@ class MultiHeadAttention(Attention):
         query = query[:, None] if single else query
         if not self.built:
             self.build(tuple(query.shape), tuple(query.shape))
-        length, room = query.shape[1], cache["key"].shape[1]
+        batch = cache["key"].shape[0]
+        if not agree(query.shape[0], batch):
+            raise ValueError(
+                "`query` must have the batch size of the cache. Received: "
+                f"query of shape {tuple(query.shape)}, a cache of batch size "
+                f"{batch}. Make it with `initial_cache(batch_size, ...)`."
+            )
+        length, room = ops.shape(query)[1], cache["key"].shape[1]
         position = cache["position"][:1]
         held = concrete_value(position)
-        if length > room or (held is not None and held[0] + length > room):
+        needed = length if held is None else held[0] + length
+        if checks.known(length) and needed > room:
             raise ValueError(
                 "The cache must have room for the positions to add. Received: "
                 f"{length} to add, {0 if held is None else held[0]} held, "

@@ -35,9 +35,8 @@ class PositionEmbedding(keras.layers.Layer):
             has no value yet, under a trace, cannot be checked.
 
     Examples:
-        >>> import numpy as np
-        >>> import keras_attention
-        >>> x = np.random.normal(size=(2, 5, 8))
+        >>> import keras, keras_attention
+        >>> x = keras.random.normal((2, 5, 8))
         >>> layer = keras_attention.layers.PositionEmbedding(max_length=100)
         >>> y = x + layer(x)
         >>> tuple(y.shape)
@@ -65,19 +64,23 @@ class PositionEmbedding(keras.layers.Layer):
     def call(self, inputs, start_index=0):
         self._check_length(inputs.shape, start_index)
         shape = ops.shape(inputs)
+        embeddings = ops.convert_to_tensor(self.embeddings)
+        if keras.backend.backend() == "jax" and not checks.known(shape[1]):
+            # An export, which cannot tell a slice to be inside: NaN if not.
+            rows = start_index + ops.arange(shape[1])
+            return ops.broadcast_to(ops.take(embeddings, rows, axis=0), shape)
         start = (ops.cast(start_index, "int32"), 0)
         if isinstance(start_index, int):
             start = (start_index, 0)
-        embedding = ops.slice(
-            ops.convert_to_tensor(self.embeddings), start, shape[1:]
-        )  # (T, D)
+        embedding = ops.slice(embeddings, start, shape[1:])  # (T, D)
         return ops.broadcast_to(embedding, shape)
 
     def _check_length(self, shape, start_index):
+        checks.start_index(start_index)
         start = concrete_value(start_index)
         start = 0 if start is None else int(start)
         if (
-            shape[1] is not None
+            checks.known(shape[1])
             and not 0 <= start <= self.max_length - shape[1]
         ):
             raise ValueError(

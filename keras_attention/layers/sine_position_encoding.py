@@ -39,9 +39,8 @@ class SinePositionEncoding(keras.layers.Layer):
             the inputs have no rank of 3.
 
     Examples:
-        >>> import numpy as np
-        >>> import keras_attention
-        >>> x = np.random.normal(size=(2, 5, 8))
+        >>> import keras, keras_attention
+        >>> x = keras.random.normal((2, 5, 8))
         >>> layer = keras_attention.layers.SinePositionEncoding()
         >>> y = x + layer(x)
         >>> tuple(y.shape)

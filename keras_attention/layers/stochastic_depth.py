@@ -36,9 +36,8 @@ class StochasticDepth(keras.layers.Layer):
         ValueError: `rate` is not in [0, 1).
 
     Examples:
-        >>> import numpy as np
-        >>> import keras_attention
-        >>> x = np.ones((6, 2, 3))
+        >>> import keras, keras_attention
+        >>> x = keras.ops.ones((6, 2, 3))
         >>> branch = keras_attention.layers.FeedForward(8)
         >>> depth = keras_attention.layers.StochasticDepth(0.1, seed=1)
         >>> tuple((x + depth(branch(x), training=True)).shape)

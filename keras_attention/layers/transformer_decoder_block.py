@@ -190,6 +190,8 @@ class TransformerDecoderBlock(TransformerBlock):
                 self.self_attention(
                     x,
                     x,
+                    # Keras would pass a mask that x carries, and no other.
+                    query_mask=padding_mask,
                     value_mask=padding_mask,
                     attention_mask=attention_mask,
                     return_attention_scores=return_attention_scores,
@@ -205,6 +207,7 @@ class TransformerDecoderBlock(TransformerBlock):
                 self.cross_attention(
                     x,
                     memory,
+                    query_mask=padding_mask,
                     value_mask=memory_mask,
                     return_attention_scores=return_attention_scores,
                     training=training,

@@ -97,6 +97,8 @@ class TransformerEncoderBlock(TransformerBlock):
                 self.self_attention(
                     x,
                     x,
+                    # Keras would pass a mask that x carries, and no other.
+                    query_mask=padding_mask,
                     value_mask=padding_mask,
                     attention_mask=attention_mask,
                     return_attention_scores=return_attention_scores,

@@ -77,7 +77,13 @@ class BidirectionalGRU(keras.layers.Bidirectional):
 
         zeros = ops.zeros((ops.shape(x)[1], self.units), self.compute_dtype)
         last, states = scan_with_kernels(
-            step, dict.fromkeys(sides, zeros), inputs, {}, kernels, added
+            step,
+            dict.fromkeys(sides, zeros),
+            inputs,
+            {},
+            kernels,
+            added,
+            bool(training),
         )
         annotations = ops.concatenate(
             [in_order(states[side], side) for side in sides], -1

@@ -1,9 +1,15 @@
+import functools
+import math
+
 import keras
 from keras import ops
 
+from keras_attention.ops import checks
 from keras_attention.ops.attention import attend
 from keras_attention.ops.blocks import (
     add_block,
+    chosen_when_run,
+    is_traced_by_tensorflow,
     num_blocks,
     pad_blocks,
     put_block,
@@ -59,13 +65,14 @@ def additive_attention(
     vector = ops.cast(score_vector, wide)
     if return_scores or dropout_rate:
         logits = _by_size(
-            lambda *x: _blocked(_LogitBlocks, *x), _logits, query, key, vector
+            _LogitBlocks, _logits, lambda output: (), query, key, vector
         )
         output, scores = attend(logits, value, mask, dropout_rate, seed)
         return output, scores if return_scores else None
     output = _by_size(
-        lambda *x: _blocked(_ReadBlocks, *x, mask),
-        lambda *x: _read(mask, *x),
+        functools.partial(_ReadBlocks, mask=mask),
+        functools.partial(_read, mask),
+        lambda output: (output, ops.zeros_like(output[..., :1])),
         query,
         key,
         vector,
@@ -115,30 +122,25 @@ def _read(mask, query, key, vector, value):
     return ops.matmul(scores, value)
 
 
-def _by_size(blocked, plain, query, key, *rest):
-    """Calls `blocked` for many pairs and `plain` for few."""
+def _by_size(make_blocks, plain, saved_of, query, key, *rest):
+    """Goes by blocks for many pairs and calls `plain` for few."""
     arguments = (query, key, *rest)
-    if query.shape[1] == 1 or isinstance(query, keras.KerasTensor):
-        return plain(*arguments)  # one step of a decoder
-    sizes = [query.shape[0], query.shape[1], key.shape[1], key.shape[2]]
-    if None not in sizes:
-        many = sizes[0] * sizes[1] * sizes[2] * sizes[3] > PAIRS_AT_ONCE
-        return (blocked if many else plain)(*arguments)
-    pairs = ops.prod(ops.cast(ops.shape(query), "float32"))
-    pairs = pairs * ops.cast(ops.shape(key)[1], "float32")
-    return ops.cond(
+    sizes = (*query.shape, key.shape[1])
+    if checks.known(*sizes):
+        few = sizes[1] == 1 or math.prod(sizes) <= PAIRS_AT_ONCE
+        return (plain if few else make_blocks(query, key))(*arguments)
+    if query.shape[1] == 1 or not is_traced_by_tensorflow(query):
+        return plain(*arguments)
+    sizes = (*ops.shape(query), ops.shape(key)[1])
+    # Their product may be beyond the integers.
+    pairs = ops.prod([ops.cast(size, "float32") for size in sizes])
+    return chosen_when_run(
         pairs > PAIRS_AT_ONCE,
-        lambda: blocked(*arguments),
-        lambda: plain(*arguments),
+        make_blocks(query, key),
+        plain,
+        saved_of,
+        arguments,
     )
-
-
-def _blocked(blocks, query, key, *rest):
-    if keras.backend.backend() == "torch":
-        from keras_attention.ops import additive_torch
-
-        return getattr(additive_torch, blocks.torch_name)(query, key, *rest)
-    return blocks(query, key).run(query, key, *rest)
 
 
 class _Blocks:
@@ -149,7 +151,10 @@ class _Blocks:
     so that a pair costs a product and a division.
     """
 
-    def __init__(self, query, key):
+    torch_name: str  # of the same in `additive_torch`
+
+    def __init__(self, query, key, mask=None):
+        self.mask = mask
         batch, length, key_length = (
             ops.shape(query)[0],
             ops.shape(query)[1],
@@ -159,6 +164,20 @@ class _Blocks:
         static = [query.shape[1], key.shape[1], key.shape[2]]
         self.rows = block_rows(*static)
         self.blocks = num_blocks(length, self.rows)
+        self.padded_length = self.blocks * self.rows
+
+    def __call__(self, *inputs):
+        if keras.backend.backend() == "torch":
+            from keras_attention.ops import additive_torch
+
+            function = getattr(additive_torch, self.torch_name)
+            masks = () if self.mask is None else (self.mask,)
+            return function(*inputs, *masks)
+        return with_gradient(self.forward, self.backward)(*inputs)
+
+    def pad(self, tensor):
+        """`(B, T, .)` with zeros up to whole blocks."""
+        return pad_blocks(tensor, 1, self.rows, self.length)
 
     def prepare(self, query, key):
         """Queries padded to whole blocks, and what `reciprocals` needs."""
@@ -241,129 +260,121 @@ class _Blocks:
 class _LogitBlocks(_Blocks):
     torch_name = "blocked_logits"
 
-    def run(self, query, key, vector):
-        padded = self.blocks * self.rows
+    def forward(self, query, key, vector):
+        self.prepare(query, key)
 
-        def forward(query, key, vector):
-            self.prepare(query, key)
+        def body(i, reciprocals, logits):
+            block = self.logits(reciprocals, vector)
+            return (put_block(logits, self.where(i), block[None]),)
 
-            def body(i, reciprocals, logits):
-                block = self.logits(reciprocals, vector)
-                return (put_block(logits, self.where(i), block[None]),)
+        empty = self.zeros(self.batch, self.padded_length, self.key_length)
+        (logits,) = self.loop(body, empty)
+        return logits[:, : self.length], ()
 
-            empty = self.zeros(self.batch, padded, self.key_length)
-            (logits,) = self.loop(body, empty)
-            return logits[:, : self.length], ()
+    def backward(self, inputs, saved, upstream):
+        query, key, vector = inputs
+        self.prepare(query, key)
+        upstream = self.pad(upstream)
 
-        def backward(inputs, saved, upstream):
-            query, key, vector = inputs
-            self.prepare(query, key)
-            upstream = pad_blocks(upstream, 1, self.rows)
+        def body(i, reciprocals, *sums):
+            sizes = (1, self.rows, self.key_length)
+            gradient = take_block(upstream, self.where(i), sizes)[0]
+            return self.add_gradients(i, gradient, reciprocals, vector, sums)
 
-            def body(i, reciprocals, *sums):
-                sizes = (1, self.rows, self.key_length)
-                gradient = take_block(upstream, self.where(i), sizes)[0]
-                return self.add_gradients(
-                    i, gradient, reciprocals, vector, sums
-                )
-
-            sums = self.loop(
-                body,
-                ops.zeros_like(self.query),
-                ops.zeros_like(key),
-                ops.zeros_like(vector),
-            )
-            return sums[0][:, : self.length], *sums[1:]
-
-        return with_gradient(forward, backward)(query, key, vector)
+        sums = self.loop(
+            body,
+            ops.zeros_like(self.query),
+            ops.zeros_like(key),
+            ops.zeros_like(vector),
+        )
+        return sums[0][:, : self.length], *sums[1:]
 
 
 class _ReadBlocks(_Blocks):
     torch_name = "blocked_read"
 
-    def run(self, query, key, vector, value, mask):
-        padded = self.blocks * self.rows
+    def __init__(self, query, key, mask=None):
+        super().__init__(query, key, mask)
         if mask is not None and mask.shape[1] != 1:
-            mask = pad_blocks(mask, 1, self.rows, value=False)
+            self.padded_mask = pad_blocks(mask, 1, self.rows, value=False)
+        else:
+            self.padded_mask = mask
 
-        def masked(i, logits):
-            """Logits of block i, -1e30 where nothing may be read."""
-            if mask is None:
-                return logits, None
-            sizes = (1, self.rows, self.key_length)
-            readable = take_block(mask, self.where(i), sizes)[0]
-            return ops.where(readable, logits, -1e30), readable
+    def masked(self, i, logits):
+        """Logits of block i, -1e30 where nothing may be read, and where."""
+        if self.mask is None:
+            return logits, None
+        sizes = (1, self.rows, self.key_length)
+        readable = take_block(self.padded_mask, self.where(i), sizes)[0]
+        return ops.where(readable, logits, -1e30), readable
 
-        def kept(readable, numbers):
+    def forward(self, query, key, vector, value):
+        self.prepare(query, key)
+
+        def body(i, reciprocals, output, normalizer):
+            logits = self.logits(reciprocals, vector)
+            logits, readable = self.masked(i, logits)
+            highest = ops.max(logits, axis=-1, keepdims=True)
+            powers = kept(readable, ops.exp(logits - highest))
+            total = ops.sum(powers, axis=-1, keepdims=True)
+            total = ops.maximum(total, 1e-30)  # no position is readable
+            read = ops.matmul(powers / total, self.keys(value, i))
             return (
-                numbers
-                if readable is None
-                else ops.where(readable, numbers, 0.0)
+                put_block(output, self.where(i), read[None]),
+                put_block(
+                    normalizer, self.where(i), (highest + ops.log(total))[None]
+                ),
             )
 
-        def forward(query, key, vector, value):
-            self.prepare(query, key)
+        output, normalizer = self.loop(
+            body,
+            self.zeros(self.batch, self.padded_length, value.shape[-1]),
+            self.zeros(self.batch, self.padded_length, 1),
+        )
+        output = output[:, : self.length]
+        return output, (output, normalizer[:, : self.length])
 
-            def body(i, reciprocals, output, normalizer):
-                logits = self.logits(reciprocals, vector)
-                logits, readable = masked(i, logits)
-                highest = ops.max(logits, axis=-1, keepdims=True)
-                powers = kept(readable, ops.exp(logits - highest))
-                total = ops.sum(powers, axis=-1, keepdims=True)
-                total = ops.maximum(total, 1e-30)  # no position is readable
-                read = ops.matmul(powers / total, self.keys(value, i))
-                return (
-                    put_block(output, self.where(i), read[None]),
-                    put_block(
-                        normalizer,
-                        self.where(i),
-                        (highest + ops.log(total))[None],
-                    ),
-                )
+    def backward(self, inputs, saved, upstream):
+        query, key, vector, value = inputs
+        output, normalizer = saved
+        self.prepare(query, key)
+        # The softmax's Jacobian: gradient - <gradient, scores>.
+        shared = ops.sum(upstream * output, axis=-1, keepdims=True)
+        upstream, normalizer, shared = map(
+            self.pad, (upstream, normalizer, shared)
+        )
 
-            output, normalizer = self.loop(
-                body,
-                self.zeros(self.batch, padded, value.shape[-1]),
-                self.zeros(self.batch, padded, 1),
+        def body(i, reciprocals, by_value, *sums):
+            logits = self.logits(reciprocals, vector)
+            logits, readable = self.masked(i, logits)
+            scores = kept(
+                readable, ops.exp(logits - self.queries(normalizer, i))
             )
-            return output[:, : self.length], (output, normalizer)
-
-        def backward(inputs, saved, upstream):
-            query, key, vector, value = inputs
-            output, normalizer = saved
-            self.prepare(query, key)
-            upstream = pad_blocks(upstream, 1, self.rows)
-            # The softmax's Jacobian: gradient - <gradient, scores>.
-            shared = ops.sum(upstream * output, axis=-1, keepdims=True)
-
-            def body(i, reciprocals, by_value, *sums):
-                logits = self.logits(reciprocals, vector)
-                logits, readable = masked(i, logits)
-                scores = kept(
-                    readable, ops.exp(logits - self.queries(normalizer, i))
-                )
-                given = self.queries(upstream, i)  # (rows, V)
-                gradient = ops.matmul(given, ops.transpose(self.keys(value, i)))
-                gradient = scores * (gradient - self.queries(shared, i))
-                by_value = add_block(
-                    by_value,
-                    (i // self.blocks, 0, 0),
-                    ops.matmul(ops.transpose(scores), given)[None],
-                )
-                return by_value, *self.add_gradients(
-                    i, gradient, reciprocals, vector, sums
-                )
-
-            by_value, by_query, by_key, by_vector = self.loop(
-                body,
-                ops.zeros_like(value),
-                ops.zeros_like(self.query),
-                ops.zeros_like(key),
-                ops.zeros_like(vector),
+            given = self.queries(upstream, i)  # (rows, V)
+            gradient = ops.matmul(given, ops.transpose(self.keys(value, i)))
+            gradient = scores * (gradient - self.queries(shared, i))
+            by_value = add_block(
+                by_value,
+                (i // self.blocks, 0, 0),
+                ops.matmul(ops.transpose(scores), given)[None],
             )
-            return by_query[:, : self.length], by_key, by_vector, by_value
+            return by_value, *self.add_gradients(
+                i, gradient, reciprocals, vector, sums
+            )
 
-        return with_gradient(forward, backward)(query, key, vector, value)
+        by_value, by_query, by_key, by_vector = self.loop(
+            body,
+            ops.zeros_like(value),
+            ops.zeros_like(self.query),
+            ops.zeros_like(key),
+            ops.zeros_like(vector),
+        )
+        return by_query[:, : self.length], by_key, by_vector, by_value
+
+
+def kept(readable, numbers):
+    """Numbers, 0 where nothing may be read."""
+    return numbers if readable is None else ops.where(readable, numbers, 0.0)
 
 
 def block_rows(length, key_length, units):

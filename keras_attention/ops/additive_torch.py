@@ -14,7 +14,7 @@ def blocked_logits(query, key, vector):
     return _Logits.apply(query, key, vector)
 
 
-def blocked_read(query, key, vector, value, mask):
+def blocked_read(query, key, vector, value, mask=None):
     return _Read.apply(query, key, vector, value, mask)
 
 

@@ -1,5 +1,6 @@
 """Working through an axis in blocks, with a gradient of one's own."""
 
+import keras
 from keras import ops
 
 
@@ -30,6 +31,56 @@ def with_gradient(forward, backward):
         return output, gradient
 
     return ops.custom_gradient(function)
+
+
+def is_traced_by_tensorflow(tensor):
+    """Whether a choice between tensors can be left to a graph's run."""
+    symbolic = isinstance(tensor, keras.KerasTensor)
+    return keras.backend.backend() == "tensorflow" and not symbolic
+
+
+def chosen_when_run(condition, blocked, plain, saved_of, inputs):
+    """One of two ways to the same result, chosen when the sizes are known.
+
+    For TensorFlow, which leaves sizes unknown until a graph runs. The choice
+    is made inside the gradient, since XLA cannot differentiate one between
+    branches that keep tensors of unknown shapes.
+
+    Args:
+        condition: A boolean scalar: whether to go by `blocked`.
+        blocked: Has `forward` and `backward` as `with_gradient` takes them.
+        plain: `plain(*inputs)` returns the output.
+        saved_of: `saved_of(output)` returns tensors of the shapes that
+            `blocked.forward` saves, which `plain` does not need.
+        inputs: The tensors to compute with.
+    """
+    import tensorflow as tf
+
+    def plain_forward(*inputs):
+        output = plain(*inputs)
+        return output, saved_of(output)
+
+    def plain_backward(inputs, upstream):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            output = plain(*inputs)
+        return tuple(tape.gradient(output, inputs, upstream))
+
+    def forward(*inputs):
+        return tf.cond(
+            condition,
+            lambda: blocked.forward(*inputs),
+            lambda: plain_forward(*inputs),
+        )
+
+    def backward(inputs, saved, upstream):
+        return tf.cond(
+            condition,
+            lambda: blocked.backward(inputs, saved, upstream),
+            lambda: plain_backward(inputs, upstream),
+        )
+
+    return with_gradient(forward, backward)(*inputs)
 
 
 def num_blocks(length, block_size):

@@ -2,6 +2,28 @@
 
 import numbers
 
+import numpy as np
+
+
+def known(*sizes):
+    """Whether all sizes are known now, as ints.
+
+    TensorFlow leaves an unknown size None, JAX exports one as a symbol.
+    """
+    return all(isinstance(size, int) for size in sizes)
+
+
+def start_index(value):
+    """Returns `value`, or raises unless it is one position."""
+    if len(getattr(value, "shape", np.shape(value))):
+        raise ValueError(
+            "`start_index` must be one position for all sequences, an int or "
+            "a scalar tensor. Received: shape "
+            f"{tuple(getattr(value, 'shape', np.shape(value)))}. Sequences of "
+            "one step are at the same position: pass `positions[0]`."
+        )
+    return value
+
 
 def positive_int(value, name):
     """Returns `value` as an int, or raises unless it is a positive one."""

@@ -4,6 +4,7 @@ from keras import ops
 from keras_attention.ops import blocks
 from keras_attention.ops.additive import on_accelerator
 from keras_attention.ops.attention import dropout
+from keras_attention.ops.checks import known
 from keras_attention.ops.masks import both
 from keras_attention.ops.softmax import masked_softmax, wide_dtype
 from keras_attention.ops.tiles import Tiles, tiled_attention
@@ -72,11 +73,12 @@ def dot_product_attention(
     if has_fused_kernel(query, value, flash_attention):
         return fused_attention(*arguments, flash_attention), None
     length, key_length = query.shape[1], key.shape[1]
-    if length is not None and key_length is not None:
+    if known(length, key_length):
         loop = length * key_length >= _tiles_from()
         attention = tiled_attention if loop else _dense_output
         return attention(*arguments), None
-    if any(isinstance(x, keras.KerasTensor) for x in (query, key)):
+    # A decoder's step has no more to save than it reads.
+    if length == 1 or not blocks.is_traced_by_tensorflow(query):
         return _dense_output(*arguments), None
     return _attention_of_unknown_length(*arguments), None
 
@@ -88,46 +90,24 @@ def _tiles_from():
 def _attention_of_unknown_length(query, key, value, mask, causal, bias, scale):
     """Chooses between one product and tiles once the lengths are known.
 
-    Lengths are unknown on TensorFlow only. The choice is made inside the
-    gradient, since XLA cannot differentiate one between branches that keep
-    tensors of unknown shapes.
+    Lengths are unknown on TensorFlow only.
     """
-    import tensorflow as tf
-
     inputs = (query, key, value) if bias is None else (query, key, value, bias)
     tiles = Tiles(query, key, mask, causal, scale)
-    is_long = ops.shape(query)[1] * ops.shape(key)[1] >= _tiles_from()
 
     def dense(query, key, value, bias=None):
         return _dense_output(query, key, value, mask, causal, bias, scale)
 
-    def dense_forward(*inputs):
-        output = dense(*inputs)
-        rows = tf.shape(output)[:3]  # what tiles save is not needed
-        log_sum = tf.zeros(tf.gather(rows, (0, 2, 1)), tiles.dtype)
-        return output, (output, tf.expand_dims(log_sum, -1))
+    def log_sum(output):
+        return ops.zeros_like(output[..., :1], tiles.dtype)
 
-    def dense_backward(inputs, upstream):
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            output = dense(*inputs)
-        return tape.gradient(output, inputs, upstream)
-
-    def forward(*inputs):
-        return tf.cond(
-            is_long,
-            lambda: tiles.forward(*inputs),
-            lambda: dense_forward(*inputs),
-        )
-
-    def backward(inputs, saved, upstream):
-        return tf.cond(
-            is_long,
-            lambda: tiles.backward(inputs, saved, upstream),
-            lambda: dense_backward(inputs, upstream),
-        )
-
-    return blocks.with_gradient(forward, backward)(*inputs)
+    return blocks.chosen_when_run(
+        ops.shape(query)[1] * ops.shape(key)[1] >= _tiles_from(),
+        tiles,
+        dense,
+        lambda output: (output, log_sum(output)),
+        inputs,
+    )
 
 
 def dense_attention(
@@ -143,23 +123,24 @@ def dense_attention(
 ):
     """Output and scores of `dot_product_attention`, by one product."""
     heads, key_heads = query.shape[2], key.shape[2]
-    length, key_length = ops.shape(query)[1], ops.shape(key)[1]
+    batch, length = ops.shape(query)[:2]
+    key_length = ops.shape(key)[1]
     # The query heads that share a key head read it as one long query.
     query = ops.transpose(query * scale, (0, 2, 1, 3))  # (B, N, T, H)
-    query = ops.reshape(query, (-1, key_heads, *_rows(query, key_heads)))
+    query = ops.reshape(query, (batch, key_heads, *_rows(query, key_heads)))
     key = ops.transpose(key, (0, 2, 3, 1))  # (B, K, H, S)
     logits = ops.matmul(query, key)
     logits = ops.cast(logits, wide_dtype(logits.dtype))
-    logits = ops.reshape(logits, (-1, heads, length, key_length))
+    logits = ops.reshape(logits, (batch, heads, length, key_length))
     if bias is not None:
         logits = logits + ops.cast(bias, logits.dtype)
     if causal:
         mask = both(mask, _is_causal(0, 0, length, key_length))
     scores = masked_softmax(logits, mask)  # (B, N, T, S)
     read = ops.cast(dropout(scores, dropout_rate, seed), value.dtype)
-    read = ops.reshape(read, (-1, key_heads, *_rows(read, key_heads)))
+    read = ops.reshape(read, (batch, key_heads, *_rows(read, key_heads)))
     output = ops.matmul(read, ops.transpose(value, (0, 2, 1, 3)))
-    output = ops.reshape(output, (-1, heads, length, value.shape[-1]))
+    output = ops.reshape(output, (batch, heads, length, value.shape[-1]))
     output = ops.transpose(output, (0, 2, 1, 3))  # (B, T, N, Hv)
     return output, ops.cast(scores, value.dtype)
 

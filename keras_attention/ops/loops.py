@@ -2,7 +2,9 @@ import keras
 from keras import ops, tree
 
 
-def scan_with_kernels(step, carry, inputs, constants, kernels, added):
+def scan_with_kernels(
+    step, carry, inputs, constants, kernels, added, training=True
+):
     """A `scan` over products with matrices, whose gradient is taken at once.
 
     The plain gradient of a loop adds up the matrices' gradients step by step,
@@ -20,6 +22,8 @@ def scan_with_kernels(step, carry, inputs, constants, kernels, added):
             closes over get no gradient.
         kernels: A dict of matrices.
         added: A dict of tensors `(T, B, .)`, one for each name.
+        training: Whether a gradient is likely to be asked for. If not, the
+            loop keeps its plain one: TensorFlow cannot export another.
 
     Returns:
         The last carry, and the outputs stacked to `(T, ...)`.
@@ -46,7 +50,7 @@ def scan_with_kernels(step, carry, inputs, constants, kernels, added):
 
     arguments = (carry, inputs, constants, added)
     backend = keras.backend.backend()
-    if backend == "torch":  # eager steps have nothing to gain
+    if backend == "torch" or not training:  # eager steps gain nothing
         return run(*arguments, kernels)[0]
     if backend == "jax":
         return _kernels_jax(run, arguments, kernels)

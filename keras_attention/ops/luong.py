@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_attention.ops.attention import attend
+from keras_attention.ops.checks import known
 from keras_attention.ops.dot_product import dot_product_attention
 from keras_attention.ops.softmax import wide_dtype
 
@@ -28,7 +29,7 @@ def dot_attention(
     Args and returns as of `additive_attention`.
     """
     length = query.shape[1]
-    if length is not None and length <= 64:
+    if known(length) and length <= 64:
         # No more than a block of queries, as in a step: nothing to save.
         output, scores = attend(
             dot_logits(query, key), value, mask, dropout_rate, seed
@@ -82,9 +83,12 @@ def location_attention(
         )
         with tf.control_dependencies([check]):
             length = tf.identity(length)
-    logits = ops.slice(
-        logits, (0, 0, 0), (*ops.shape(logits)[:2], length)
-    )  # (B, T, S)
+    if keras.backend.backend() == "jax" and not known(length):
+        # An export, which cannot tell a slice to be inside: NaN if it is not.
+        logits = ops.take(logits, ops.arange(length), axis=-1)
+    else:
+        sizes = (*ops.shape(logits)[:2], length)
+        logits = ops.slice(logits, (0, 0, 0), sizes)  # (B, T, S)
     output, scores = attend(logits, value, mask, dropout_rate, seed)
     return output, scores if return_scores else None
 

@@ -2,6 +2,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.ops.checks import known
+
 
 def concrete_value(tensor):
     """The NumPy value of a tensor that has one now, else None.
@@ -58,11 +60,11 @@ def as_mask(mask, name):
 
 
 def agree(size, other):
-    """Whether two static sizes can be equal; None is unknown."""
-    return size is None or other is None or size == other
+    """Whether two static sizes can be equal, as far as they are known."""
+    return not known(size, other) or size == other
 
 
-def check_mask_shape(mask, name, allowed):
+def check_mask_shape(mask, name, allowed, broadcasts=False):
     """Raises unless the static shape of `mask` is one of `allowed`.
 
     Args:
@@ -70,14 +72,20 @@ def check_mask_shape(mask, name, allowed):
         name: What the caller calls it.
         allowed: A dict from a spelled-out shape, such as `"(B, S)"`, to a
             tuple of sizes, None where unknown.
+        broadcasts: Whether an axis may have size 1 instead.
     """
     shape = tuple(mask.shape)
     for sizes in allowed.values():
-        if len(sizes) == len(shape) and all(map(agree, shape, sizes)):
+        if len(sizes) == len(shape) and all(
+            agree(size, other) or (broadcasts and size == 1)
+            for size, other in zip(shape, sizes, strict=True)
+        ):
             return
     expected = " or ".join(
         f"{words} = {sizes}" for words, sizes in allowed.items()
     )
+    if broadcasts:
+        expected += ", or 1 on an axis along which it does not vary"
     raise ValueError(
         f"`{name}` must have shape {expected}. Received: shape {shape}."
     )
@@ -114,8 +122,9 @@ def joint_mask(
         query_mask: `(B, T)`; a query at False gets a zero output.
         value_mask: `(B, S)`; a position at False is never read.
         key_mask: `(B, S)`, joined with `value_mask`.
-        attention_mask: `(T, S)`, `(B, T, S)`, `(1, T, S)` or with a heads
-            axis `(B, N, T, S)`: which query may read which position.
+        attention_mask: `(T, S)`, `(B, T, S)` or with a heads axis `(B, N,
+            T, S)`, any axis of size 1 where it does not vary: which query
+            may read which position.
         use_causal_mask: Whether query t reads positions 0 to t only
             (aligned at the first position, as in Keras).
 
@@ -145,27 +154,18 @@ def joint_mask(
     if attention_mask is None:
         return mask
     attention_mask = as_mask(attention_mask, "attention_mask")
-    if len(attention_mask.shape) == 4:
-        check_mask_shape(
-            attention_mask,
-            "attention_mask",
-            {
-                "(B, N, T, S)": (batch, None, length, key_length),
-                "(1, N, T, S)": (1, None, length, key_length),
-            },
-        )
-        mask = None if mask is None else mask[:, None]
-        return both(mask, attention_mask)
     check_mask_shape(
         attention_mask,
         "attention_mask",
         {
+            "(B, N, T, S)": (batch, None, length, key_length),
             "(B, T, S)": (batch, length, key_length),
-            "(1, T, S)": (1, length, key_length),
-            "(B, 1, S)": (batch, 1, key_length),
             "(T, S)": (length, key_length),
         },
+        broadcasts=True,
     )
     if len(attention_mask.shape) == 2:
         attention_mask = attention_mask[None]
+    if len(attention_mask.shape) == 4 and mask is not None:
+        mask = mask[:, None]
     return both(mask, attention_mask)

@@ -1,6 +1,7 @@
 import numpy as np
 from keras import ops
 
+from keras_attention.ops import checks
 from keras_attention.ops.softmax import wide_dtype
 
 
@@ -29,7 +30,8 @@ def rotate(inputs, start=0, max_wavelength=10000.0, layout="interleaved"):
     shape, dim = ops.shape(inputs), inputs.shape[-1]
     rates = max_wavelength ** (-2 * np.arange(dim // 2) / dim)
     rates = ops.convert_to_tensor(rates.astype(wide))
-    positions = ops.arange(shape[1], dtype="int32") + ops.cast(start, "int32")
+    start = ops.cast(checks.start_index(start), "int32")
+    positions = ops.arange(shape[1], dtype="int32") + start
     angles = ops.cast(positions, wide)[:, None] * rates  # (T, H/2)
     between = [1] * (len(inputs.shape) - 3)
     angles = ops.reshape(angles, (1, -1, *between, dim // 2))

@@ -1,6 +1,8 @@
 import numpy as np
 from keras import ops
 
+from keras_attention.ops import checks
+
 LAYOUTS = ("interleaved", "halves")
 
 
@@ -30,7 +32,8 @@ def sinusoids(
     exponents = 2 * np.arange((dim + 1) // 2) / dim
     rates = (max_wavelength**-exponents).astype("float32")
     rates = ops.convert_to_tensor(rates)
-    positions = ops.arange(length, dtype="int32") + ops.cast(start, "int32")
+    start = ops.cast(checks.start_index(start), "int32")
+    positions = ops.arange(length, dtype="int32") + start
     angles = ops.cast(positions, "float32")[:, None] * rates
     sines, cosines = ops.sin(angles), ops.cos(angles)
     if layout == "halves":

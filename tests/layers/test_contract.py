@@ -116,6 +116,67 @@ def test_it_learns_a_step_with_and_without_xla(name, jit_compile):
     assert np.isfinite(model.predict(inputs, verbose=0)).all()
 
 
+# Keras's exporter on JAX asks for it.
+@pytest.mark.filterwarnings("ignore:.*native_serialization.* is deprecated")
+@names()
+def test_an_export_of_unknown_sizes_answers_alike(name, tmp_path):
+    if keras.backend.backend() == "torch":
+        pytest.skip("Keras exports a SavedModel from TensorFlow and JAX")
+    import tensorflow as tf
+
+    layer, case = fresh(name)
+    model = functional(layer, case)
+    model = keras.Model(model.input, main(model.output))
+    model.export(tmp_path, verbose=False)
+    exported = tf.saved_model.load(tmp_path)
+    for cut in (0, 1):
+        inputs = {
+            argument: x[cut:, : x.shape[1] - cut]
+            for argument, x in case.inputs().items()
+        }
+        np.testing.assert_allclose(
+            exported.serve(inputs).numpy(), numpy(model(inputs)), atol=1e-5
+        )
+
+
+@names(lambda case: len(case.shapes) > 1)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_gradients_of_unknown_sizes_are_those_of_known_ones(name, jit_compile):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("sizes are unknown on TensorFlow only")
+    import tensorflow as tf
+
+    layer, case = fresh(name)
+    model = functional(layer, case)
+    arguments = list(case.shapes)
+
+    def compute(*inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            result = model(dict(zip(arguments, inputs, strict=True)))
+            loss = tf.reduce_sum(main(result) ** 2)
+        variables = [v.value for v in model.trainable_variables]
+        return tape.gradient(loss, [*inputs, *variables])
+
+    compiled = tf.function(
+        compute,
+        jit_compile=jit_compile,
+        input_signature=[
+            tf.TensorSpec((None, None, case.shapes[argument][-1]))
+            for argument in arguments
+        ],
+    )
+    for batch, length in ((1, 1), (2, 4)):
+        inputs = list(case.inputs().values())
+        inputs = [tf.constant(x[:batch]) for x in inputs]
+        inputs[0] = inputs[0][:, :length]
+        for got, expected in zip(
+            compiled(*inputs), compute(*inputs), strict=True
+        ):
+            got, expected = map(tf.convert_to_tensor, (got, expected))
+            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
+
+
 @names(lambda case: case.masks)
 def test_what_is_masked_never_moves_the_output(name):
     layer, case = fresh(name)
@@ -211,6 +272,37 @@ def test_causal_queries_do_not_see_what_comes_later(name):
     np.testing.assert_allclose(after[:, :2], before[:, :2], atol=1e-6)
     if "narrow" not in name:
         assert np.abs(after[:, 2:] - before[:, 2:]).max() > 1e-3
+
+
+@attending
+def test_an_axis_of_a_mask_that_does_not_vary_may_have_size_one(name):
+    layer, case = fresh(name)
+    b, t, s = *case.shapes["query"][:2], case.shapes["value"][1]
+    rng = np.random.default_rng(5)
+    shapes = [(1, s), (t, 1), (1, 1, s), (b, t, 1), (1, t, 1), (b, 1, s)]
+    if "multi-head" in name:
+        shapes += [(b, 1, 1, s), (1, 1, t, 1), (1, layer.num_heads, t, s)]
+    for shape in shapes:
+        mask = rng.random(shape) < 0.6
+        full = np.broadcast_to(
+            mask, (b, *shape[1:-2], t, s) if len(shape) > 2 else (t, s)
+        )
+        np.testing.assert_allclose(
+            run(layer, case, attention_mask=mask),
+            run(layer, case, attention_mask=full),
+            atol=1e-6,
+        )
+
+
+@attending
+def test_integers_are_read_as_numbers(name):
+    layer, case = fresh(name)
+    inputs = {
+        argument: np.round(x * 3) for argument, x in case.inputs().items()
+    }
+    expected = run(layer, case, inputs)
+    whole = {argument: x.astype("int32") for argument, x in inputs.items()}
+    np.testing.assert_allclose(run(layer, case, whole), expected, atol=1e-6)
 
 
 @with_scores
@@ -377,3 +469,14 @@ def test_tensors_that_do_not_fit_are_refused(name, shapes, message):
     inputs = {k: np.zeros(v, "float32") for k, v in shapes.items()}
     with pytest.raises(ValueError, match=message):
         layer(**inputs)
+
+
+@names(lambda case: len(case.shapes) > 1)
+def test_a_step_of_another_batch_than_the_memory_is_refused(name):
+    layer, case = fresh(name)
+    inputs = list(case.inputs().values())
+    layer(*inputs)
+    memory = layer.memory(inputs[1][:1])
+    state = layer.initial_state(memory)
+    with pytest.raises(ValueError, match="batch size"):
+        layer.step(inputs[0][:, 0], memory, state)
