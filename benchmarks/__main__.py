@@ -170,7 +170,8 @@ def machine():
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
         f"{processor()}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}."
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{versions}."
     )
 
 

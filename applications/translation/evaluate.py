@@ -9,7 +9,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from applications.translation import command
+from applications.translation import command, run_folder
 
 
 def make_parser():
@@ -18,14 +18,13 @@ def make_parser():
         description="Scores the model of a run folder.",
     )
     parser.add_argument("run_folder", type=Path)
-    parser.add_argument(
-        "--data",
-        help="file of sentence pairs to score instead of the run's test pairs",
+    command.add_data(
+        parser, "file of pairs to score instead of the run's test pairs"
     )
-    parser.add_argument("--num-beams", type=int, help="instead of the recipe's")
     parser.add_argument(
-        "--threads", type=int, help="threads to use; all cores if left out"
+        "--num-beams", type=command.positive, help="instead of the recipe's"
     )
+    command.add_threads(parser)
     return parser
 
 
@@ -33,7 +32,13 @@ def main(arguments=None):
     parser = make_parser()
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
+        if options.skip_bad_rows and options.data is None:
+            raise ValueError(
+                "A run's own pairs are read as they were for training. "
+                "Received: --skip-bad-rows without --data. Leave it out."
+            )
         command.limit_threads(options.threads)
+        command.require("sacrebleu")
         run = importlib.import_module("applications.translation.experiment")
         scoring = importlib.import_module("applications.translation.scoring")
         model, recipe, about = run.read_run(options.run_folder)
@@ -41,9 +46,12 @@ def main(arguments=None):
             recipe = dataclasses.replace(recipe, num_beams=options.num_beams)
         if options.data is not None:
             recipe = dataclasses.replace(recipe, dataset="tsv")
-            pairs, _ = run.data.read_tsv(options.data)
+            pairs = run.read_pairs(options.data, options.skip_bad_rows)
         else:
-            splits, _ = run.read_splits(recipe, about["data"], about["seed"])
+            run_folder.check_unchanged(about)
+            splits, _ = run.read_splits(
+                recipe, about["data"], about["seed"], about["skip_bad_rows"]
+            )
             pairs = splits[-1]
         results, cost, translations = scoring.score(recipe, model, pairs)
     print(f"{scoring.samples(pairs, translations)}\n{scoring.report(results)}")

@@ -1,15 +1,12 @@
 """One run of a recipe: its data, its model, its training, its folder."""
 
-import dataclasses
-import hashlib
 import importlib.util
-import json
-import os
 from pathlib import Path
 
 import keras
 
 from applications.translation.recipes import Recipe
+from applications.translation.run_folder import read_recipe
 from keras_attention import data
 from keras_attention.callbacks import (
     BestWeights,
@@ -22,13 +19,11 @@ from keras_attention.layers import AdditiveAttention
 from keras_attention.losses import SparseCategoricalCrossentropy
 from keras_attention.models import RNNSearch
 
-RECIPE_FILE = "recipe.json"
-METRICS_FILE = "metrics.json"
 STATE_FILE = "training_state.npz"
 MODEL_FOLDER = "model"
 
 
-def read_splits(recipe: Recipe, path, seed):
+def read_splits(recipe: Recipe, path, seed, skip_bad_rows=False):
     """Training, validation and test pairs, and how many were left out.
 
     The sentences of a file are split into three blocks, in the order of the
@@ -36,11 +31,6 @@ def read_splits(recipe: Recipe, path, seed):
     the first two.
     """
     if recipe.dataset == "english_french":
-        if path is not None:
-            raise ValueError(
-                "Only a recipe with dataset=tsv reads `--data`. Received: "
-                f"--data {path} with dataset={recipe.dataset}."
-            )
         splits = english_french_splits(
             recipe.train_pairs,
             recipe.validation_pairs,
@@ -50,12 +40,7 @@ def read_splits(recipe: Recipe, path, seed):
             max_words=recipe.max_words,
         )
         return splits, 0
-    if path is None:
-        raise ValueError(
-            "This recipe reads a file of sentence pairs, `source TAB target` "
-            "on each line. Received: no `--data`. Add --data pairs.tsv."
-        )
-    pairs, _ = data.read_tsv(path)
+    pairs = read_pairs(path, skip_bad_rows)
     train, validation, test = data.split_blocks(
         pairs, recipe.validation_pairs, recipe.test_pairs
     )
@@ -72,6 +57,26 @@ def read_splits(recipe: Recipe, path, seed):
     return (train, validation, test), long_train + long_validation
 
 
+def read_pairs(path, skip_bad_rows=False):
+    """The sentence pairs of a file; tells which of its rows are left out."""
+    pairs, skipped = data.read_tsv(path, on_error="skip")
+    if not skipped:
+        return pairs
+    lines = [f"line {row.line}: {row.reason}" for row in skipped]
+    if not skip_bad_rows:
+        more = f", and {len(lines) - 1} more" if len(lines) > 1 else ""
+        raise ValueError(
+            "Each line must be UTF-8 text with a source and a target "
+            f"sentence, separated by one tab. Received: {path}, {lines[0]}"
+            f"{more}. Correct that, or add --skip-bad-rows to leave such "
+            "lines out."
+        )
+    if len(lines) > 10:
+        lines[10:] = [f"and {len(lines) - 10} more"]
+    print(f"rows of {path} left out: {len(skipped)}", *lines, sep="\n  ")
+    return pairs
+
+
 def two_sides(pairs):
     """Sources and targets of pairs, whether generated or from a file."""
     if isinstance(pairs[0], tuple):
@@ -85,15 +90,49 @@ def make_tokenizer(recipe, texts):
     return data.SentencePieceTokenizer.train(texts, recipe.vocabulary_size)
 
 
-def make_batches(recipe, model, pairs, **options):
-    return data.TranslationBatches.from_text(
-        list(zip(*two_sides(pairs), strict=True)),
-        model.source_tokenizer,
-        model.target_tokenizer,
-        batch_size=recipe.batch_size,
-        num_buckets=recipe.num_buckets,
-        **options,
+def check_tokens(model, splits):
+    """Makes sure that no sentence is empty to its tokenizer.
+
+    To SentencePiece, one of control characters alone is.
+    """
+    names = "training", "validation", "test"
+    for split, pairs in zip(names, splits, strict=True):
+        sources, targets = two_sides(pairs)
+        for side, tokenizer, texts in (
+            ("source", model.source_tokenizer, sources),
+            ("target", model.target_tokenizer, targets),
+        ):
+            rows = tokenizer.tokenize(texts)
+            if [] in rows:
+                raise ValueError(
+                    "Each sentence must hold at least one token. Received: "
+                    f"{texts[rows.index([])]!r}, the {side} of a {split} "
+                    "pair, without any. Remove its line from the file."
+                )
+
+
+def make_batches(recipe, model, splits, seed, first_epoch):
+    """Training batches, from an epoch on, and validation batches."""
+    training, validation, _ = splits
+    order = dict(
+        seed=seed,
+        initial_epoch=first_epoch,
+        steps_per_epoch=recipe.steps_per_epoch,
     )
+    return [
+        data.TranslationBatches.from_text(
+            list(zip(*two_sides(pairs), strict=True)),
+            model.source_tokenizer,
+            model.target_tokenizer,
+            batch_size=recipe.batch_size,
+            num_buckets=recipe.num_buckets,
+            **options,
+        )
+        for pairs, options in (
+            (training, order),
+            (validation, {"shuffle": False}),
+        )
+    ]
 
 
 def make_model(recipe, train_pairs):
@@ -169,24 +208,18 @@ def make_callbacks(recipe, validation_pairs, folder):
     return [*others, *chosen, resume]
 
 
-def fit(recipe, model, splits, callbacks, seed, verbose):
+def fit(recipe, model, batches, callbacks, verbose):
     """Trains, from where the last callback resumes; returns the logs."""
-    *_, resume = callbacks
+    training, validation = batches
+    resume = callbacks[-1]
     first_epoch = len(resume.history)
     if recipe.budget_cpu_minutes is None:
         epochs = recipe.steps // recipe.steps_per_epoch
     else:
         epochs = 10**6  # the budget ends it
     model.fit(
-        make_batches(
-            recipe,
-            model,
-            splits[0],
-            seed=seed,
-            initial_epoch=first_epoch,
-            steps_per_epoch=recipe.steps_per_epoch,
-        ),
-        validation_data=make_batches(recipe, model, splits[1], shuffle=False),
+        training,
+        validation_data=validation,
         # A run that was killed behind its training has none left.
         epochs=first_epoch if resume.finished else epochs,
         initial_epoch=first_epoch,
@@ -197,41 +230,10 @@ def fit(recipe, model, splits, callbacks, seed, verbose):
     return resume.history
 
 
-def description(name, recipe, path, seed):
-    """What a run is, as `recipe.json` holds it."""
-    about = {"recipe": name, "seed": seed, "data": None}
-    if path is not None:
-        path = Path(path)
-        about["data"] = str(path)
-        if path.is_file():
-            about["data_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {**about, "choices": dataclasses.asdict(recipe)}
-
-
-def write_json(path, content):
-    """Writes a file that is whole or not there, whenever we are killed."""
-    new = path.with_name(path.name + ".new")
-    new.write_text(
-        json.dumps(content, indent=2, ensure_ascii=False) + "\n",
-        encoding="utf-8",
-    )
-    os.replace(new, path)
-
-
 def read_run(folder):
     """The model and the `recipe.json` of a run folder."""
     folder = Path(folder)
-    try:
-        about = json.loads((folder / RECIPE_FILE).read_text(encoding="utf-8"))
-        choices = about["choices"]
-        limits = tuple(choices.pop("length_limits"))  # JSON has no tuples
-        recipe = Recipe(**choices, length_limits=limits)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            "A run folder must hold the recipe.json that training writes. "
-            f"Received: {folder} ({error!r}). Make one with `python -m "
-            "applications.translation.train --output FOLDER`."
-        ) from None
+    about, recipe = read_recipe(folder)
     if not (folder / MODEL_FOLDER).is_dir():
         raise ValueError(
             "A run must be finished before its model is read. Received: "

@@ -123,6 +123,7 @@ CHOICES = {
     "dataset": ("english_french", "tsv"),
     "tokenizer": ("words", "subwords"),
     "attention": ("additive", "mean"),
+    "jit_compile": (True, False, "auto"),
 }
 
 
@@ -161,43 +162,44 @@ def make_recipe(name: str, changes: list[str] = ()) -> Recipe:
                 f"A recipe's fields are {', '.join(types_of)}; one is changed "
                 f"by field=value. Received: {change}."
             )
-        values[field] = parse_value(field, text, types_of[field])
+        values[field] = parse_value(text, types_of[field])
     recipe = replace(RECIPES[name], **values)
     check_recipe(recipe)
     return recipe
 
 
-def parse_value(field, text, annotation):
-    """The value that `text` stands for, of the type its field has."""
+def parse_value(text, annotation):
+    """The value that `text` stands for; whole numbers may be floats."""
     try:
         value = ast.literal_eval(text)
     except (SyntaxError, ValueError):
-        value = text
-    if isinstance(annotation, types.UnionType):
-        allowed = typing.get_args(annotation)
-    else:
-        allowed = (typing.get_origin(annotation) or annotation,)
+        value = {"true": True, "false": False}.get(text, text)
+    allowed = allowed_types(annotation)
     if type(value) is int and float in allowed and int not in allowed:
         value = float(value)
-    if type(value) not in allowed:
-        raise ValueError(
-            f"`{field}` must be of type {annotation_name(annotation)}. "
-            f"Received: {field}={text}."
-        )
     return value
 
 
-def annotation_name(annotation):
-    return getattr(annotation, "__name__", None) or str(annotation)
+def allowed_types(annotation):
+    if isinstance(annotation, types.UnionType):
+        return typing.get_args(annotation)
+    return (typing.get_origin(annotation) or annotation,)
 
 
 def check_recipe(recipe):
     """Refuses what no part of a run would refuse in clearer words."""
+    for field, annotation in typing.get_type_hints(Recipe).items():
+        value = getattr(recipe, field)
+        if type(value) not in allowed_types(annotation):
+            name = getattr(annotation, "__name__", None) or str(annotation)
+            raise ValueError(
+                f"`{field}` must be of type {name}. Received: {field}={value}."
+            )
     for field, allowed in CHOICES.items():
         if getattr(recipe, field) not in allowed:
             raise ValueError(
-                f"`{field}` must be one of {', '.join(allowed)}. Received: "
-                f"{field}={getattr(recipe, field)}."
+                f"`{field}` must be one of {', '.join(map(str, allowed))}. "
+                f"Received: {field}={getattr(recipe, field)}."
             )
     for field in fields(recipe):
         value, zero_is_fine = getattr(recipe, field.name), ("dropout",)

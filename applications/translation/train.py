@@ -7,14 +7,13 @@ python -m applications.translation.train --recipe rnn_search_small \
 
 import argparse
 import importlib
-import json
 import shutil
 import sys
 import time
 from pathlib import Path
 
-from applications.translation import command
-from applications.translation.recipes import RECIPES, make_recipe
+from applications.translation import command, run_folder
+from applications.translation.recipes import make_recipe
 
 
 def make_parser():
@@ -22,21 +21,7 @@ def make_parser():
         prog="python -m applications.translation.train",
         description="Trains a translator by a recipe and tests it.",
     )
-    parser.add_argument(
-        "--recipe", default="demo", help=f"one of {', '.join(RECIPES)}"
-    )
-    parser.add_argument(
-        "--set",
-        dest="changes",
-        action="append",
-        nargs="+",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="change choices of the recipe",
-    )
-    parser.add_argument(
-        "--data", help="UTF-8 file with one `source TAB target` per line"
-    )
+    command.add_recipe(parser)
     parser.add_argument(
         "--output", type=Path, help="run folder; runs/RECIPE if left out"
     )
@@ -49,9 +34,7 @@ def make_parser():
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a run in the folder"
     )
-    parser.add_argument(
-        "--threads", type=int, help="threads to use; all cores if left out"
-    )
+    command.add_threads(parser)
     parser.add_argument(
         "--verbose",
         type=int,
@@ -62,79 +45,55 @@ def make_parser():
     return parser
 
 
-def check_folder(folder, about, resume, overwrite):
-    """Makes sure that the run may be written to the folder."""
-    if resume and overwrite:
-        raise ValueError(
-            "A run is resumed or overwritten. Received: both --resume and "
-            "--overwrite. Leave one out."
-        )
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(
-            f"The run folder must be a folder. Received: {folder}, a file."
-        )
-    recipe_file = folder / "recipe.json"
-    if resume:
-        try:
-            before = json.loads(recipe_file.read_text(encoding="utf-8"))
-            before = {**before.pop("choices"), **before}
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ValueError(
-                "`--resume` needs the folder of a run that was begun. "
-                f"Received: {folder}, which has no readable recipe.json. "
-                "Begin one without --resume."
-            ) from None
-        now = json.loads(json.dumps(about))
-        now = {**now.pop("choices"), **now}
-        changed = [
-            f"{name}={now.get(name)} instead of {before.get(name)}"
-            for name in {**before, **now}
-            if before.get(name) != now.get(name)
-        ]
-        if changed:
-            raise ValueError(
-                "A run is resumed with the arguments it was begun with. "
-                f"Received for {folder}: {', '.join(changed)}."
-            )
-    elif recipe_file.exists() and not overwrite:
-        raise ValueError(
-            f"The run folder must be new. Received: {folder}, which holds a "
-            "run. Add --resume to go on with it, --overwrite to replace it, "
-            "or name another --output."
-        )
-    elif not recipe_file.exists() and folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(
-            f"The run folder must be new or empty. Received: {folder}, which "
-            "holds files of something else. Name another --output."
-        )
-
-
 def main(arguments=None):
     parser = make_parser()
     options = parser.parse_args(arguments)
     folder = options.output or Path("runs") / options.recipe
     with command.clean_errors(parser):
-        changes = [change for group in options.changes for change in group]
-        recipe = make_recipe(options.recipe, changes)
+        recipe = make_recipe(options.recipe, options.changes)
+        about = run_folder.description(
+            options.recipe,
+            recipe,
+            options.data,
+            options.seed,
+            options.skip_bad_rows,
+        )
+        run_folder.check_folder(
+            folder, about, options.resume, options.overwrite
+        )
+        if options.resume and (folder / run_folder.METRICS_FILE).exists():
+            print(f"The run in {folder} is finished: nothing to resume.")
+            return
         command.limit_threads(options.threads)
         # Not before: a backend reads how many threads it may use only once.
         run = importlib.import_module("applications.translation.experiment")
-        run.keras.utils.set_random_seed(options.seed)
-        about = run.description(
-            options.recipe, recipe, options.data, options.seed
-        )
-        check_folder(folder, about, options.resume, options.overwrite)
-        if options.resume and (folder / run.METRICS_FILE).exists():
-            print(f"The run in {folder} is finished: nothing to resume.")
-            return
-        splits, left_out = run.read_splits(recipe, options.data, options.seed)
-        model = run.make_model(recipe, splits[0])
+        splits, *parts = prepare(run, recipe, options, folder)
         if options.overwrite and folder.exists():
             shutil.rmtree(folder)
-        callbacks = run.make_callbacks(recipe, splits[1], folder)
-        callbacks[-1].restore(model)
-    folder.mkdir(parents=True, exist_ok=True)
-    run.write_json(folder / run.RECIPE_FILE, about)
+        folder.mkdir(parents=True, exist_ok=True)
+        run_folder.write_json(folder / run_folder.RECIPE_FILE, about)
+    begin, cpu = time.time(), time.process_time()
+    history = run.fit(recipe, *parts, options.verbose)
+    cost = {
+        "training_seconds": round(time.time() - begin, 1),
+        "training_cpu_seconds": round(time.process_time() - cpu, 1),
+    }
+    finish(run, folder, recipe, parts[0], splits[-1], history, cost)
+
+
+def prepare(run, recipe, options, folder):
+    """All that can fail before the hours of training: pairs, model, tools."""
+    for module in ("matplotlib", "sacrebleu"):
+        command.require(module)
+    run.keras.utils.set_random_seed(options.seed)
+    splits, left_out = run.read_splits(
+        recipe, options.data, options.seed, options.skip_bad_rows
+    )
+    model = run.make_model(recipe, splits[0])
+    run.check_tokens(model, splits)
+    callbacks = run.make_callbacks(recipe, splits[1], folder)
+    first_epoch = callbacks[-1].restore(model) if options.resume else 0
+    batches = run.make_batches(recipe, model, splits, options.seed, first_epoch)
     print(
         "{} training, {} validation and {} test pairs; {} weights".format(
             *map(len, splits), model.count_params()
@@ -147,15 +106,7 @@ def main(arguments=None):
             f"max_words={recipe.max_words} words on a side: {left_out}",
             flush=True,
         )
-    begin, cpu = time.time(), time.process_time()
-    history = run.fit(
-        recipe, model, splits, callbacks, options.seed, options.verbose
-    )
-    cost = {
-        "training_seconds": round(time.time() - begin, 1),
-        "training_cpu_seconds": round(time.process_time() - cpu, 1),
-    }
-    finish(run, folder, recipe, model, splits[-1], history, cost)
+    return splits, model, batches, callbacks
 
 
 def finish(run, folder, recipe, model, test_pairs, history, cost):
@@ -167,11 +118,10 @@ def finish(run, folder, recipe, model, test_pairs, history, cost):
     cost = {**cost, **test_cost, "test_seconds": round(time.time() - begin, 1)}
     samples = scoring.samples(test_pairs, translations)
     (folder / "translations.txt").write_text(samples, encoding="utf-8")
-    scoring.draw_alignments(test_pairs, translations, folder / "alignment.png")
     sources, _ = run.two_sides(test_pairs)
     run.check_reload(folder, model, sources[:10])
-    run.write_json(
-        folder / run.METRICS_FILE,
+    run_folder.write_json(
+        folder / run_folder.METRICS_FILE,
         {"history": history, "results": results, "cost": cost},
     )
     (folder / run.STATE_FILE).unlink(missing_ok=True)
@@ -179,11 +129,14 @@ def finish(run, folder, recipe, model, test_pairs, history, cost):
     print(f"\n{samples}\n{scoring.report(results)}")
     for name, value in cost.items():
         print(f"{name.replace('_', ' ')}: {value}")
+    # Last, so that what cannot be drawn costs nothing else.
+    figure = folder / "alignment.png"
+    scoring.draw_alignments(test_pairs, translations, figure)
     sentence = sources[0]
     if recipe.dataset == "english_french":
         sentence = "the small black cats sleep"
     print(
-        f"\nThe run is in {folder}, with {folder / 'alignment.png'}. Try:\n"
+        f"\nThe run is in {folder}, with {figure}. Try:\n"
         f"python -m applications.translation.translate {folder} "
         f'"{sentence}"'
     )

@@ -23,7 +23,7 @@ def make_parser():
         nargs="*",
         help="sentences; the lines of the standard input if there are none",
     )
-    parser.add_argument("--num-beams", type=int, default=1)
+    parser.add_argument("--num-beams", type=command.positive, default=1)
     parser.add_argument(
         "--alignment",
         type=Path,
@@ -33,13 +33,31 @@ def make_parser():
     return parser
 
 
+def read_lines(stream):
+    """The lines of UTF-8 bytes, each ended by a line feed and no other sign."""
+    lines = stream.read().split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    sentences = []
+    for number, line in enumerate(lines, 1):
+        try:
+            sentences.append(line.removesuffix(b"\r").decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                "The standard input must be UTF-8 text. Received: byte "
+                f"0x{line[error.start]:02x} in line {number}. Convert it, for "
+                "example with iconv."
+            ) from None
+    return sentences
+
+
 def main(arguments=None):
     parser = make_parser()
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
         run = importlib.import_module("applications.translation.experiment")
         model, _, _ = run.read_run(options.run_folder)
-        sentences = options.sentences or sys.stdin.read().splitlines()
+        sentences = options.sentences or read_lines(sys.stdin.buffer)
         if not sentences:
             raise ValueError(
                 "There must be a sentence to translate. Received: none as an "

@@ -1,9 +1,12 @@
+import dataclasses
+import io
 import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import types
 
 import keras
 import pytest
@@ -12,6 +15,8 @@ from applications.translation import (
     compare,
     evaluate,
     experiment,
+    run_folder,
+    scoring,
     train,
     translate,
 )
@@ -45,6 +50,15 @@ def refusal(capsys, main, *arguments):
 def smoke(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "smoke"
     run_smoke(folder)
+    return folder
+
+
+def copy_run(smoke, folder, path=None, skip_bad_rows=False, seed=0, **changes):
+    """A finished run like `smoke`, as if of other choices."""
+    shutil.copytree(smoke, folder, ignore=shutil.ignore_patterns("logs"))
+    recipe = dataclasses.replace(RECIPES["smoke"], **changes)
+    about = run_folder.description("smoke", recipe, path, seed, skip_bad_rows)
+    run_folder.write_json(folder / "recipe.json", about)
     return folder
 
 
@@ -99,6 +113,67 @@ def test_evaluate_repeats_the_scores_of_the_run(smoke, tmp_path, capsys):
     assert "exact matches 100.0 %" in capsys.readouterr().out
 
 
+def test_the_standard_input_is_translated_line_by_line(
+    smoke, monkeypatch, capsys
+):
+    def pipe(data):
+        stdin = types.SimpleNamespace(buffer=io.BytesIO(data))
+        monkeypatch.setattr(sys, "stdin", stdin)
+
+    pipe("a wolf sings now\r\na wolf\u2028sings now\n".encode())
+    translate.main([str(smoke)])
+    printed = capsys.readouterr().out.split("\n")
+    assert printed == ["maintenant un loup chante"] * 2 + [""]
+    assert translate.read_lines(io.BytesIO(b"a\r\n\nb")) == ["a", "", "b"]
+    pipe(b"a wolf sings now\na \xff sings now\n")
+    assert "byte 0xff in line 2" in refusal(capsys, translate.main, smoke)
+
+
+WOLVES = [
+    f"{n} wolves sing now\tmaintenant un loup chante\n" for n in range(12)
+]
+
+
+def test_evaluate_reads_the_rows_that_the_run_was_trained_on(
+    smoke, tmp_path, capsys
+):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(["a\tb\tc\n", *WOLVES, *"\n" * 11]))
+    choices = dict(dataset="tsv", validation_pairs=1, test_pairs=3)
+    run = copy_run(smoke, tmp_path / "run", path, True, **choices)
+    evaluate.main([str(run)])
+    printed = capsys.readouterr().out
+    assert "left out: 12\n  line 1: 3 columns instead of 2\n" in printed
+    assert "  and 2 more\n" in printed and "line 23" not in printed
+    assert printed.count("source     ") == 3
+    text = refusal(capsys, evaluate.main, run, "--skip-bad-rows")
+    assert "--skip-bad-rows without --data" in text
+    text = refusal(capsys, evaluate.main, run, "--data", path)
+    assert "line 1: 3 columns instead of 2, and 11 more" in text
+    assert "add --skip-bad-rows" in text
+
+    path.write_text("".join(WOLVES[::-1]))
+    assert "changed since" in refusal(capsys, evaluate.main, run)
+
+
+def test_data_of_a_resumed_run_are_known_by_what_they_hold(
+    smoke, tmp_path, monkeypatch, capsys
+):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(WOLVES))
+    run = copy_run(smoke, tmp_path / "run", path, dataset="tsv")
+    about = json.loads((run / "recipe.json").read_text())
+    assert about["data"] == str(path)
+    path.rename(tmp_path / "moved.tsv")
+    monkeypatch.chdir(tmp_path)
+    resume = ("--set", "dataset=tsv", "--data", "moved.tsv", "--resume")
+    run_smoke(run, *resume)
+    assert "nothing to resume" in capsys.readouterr().out
+    (tmp_path / "moved.tsv").write_text("".join(WOLVES[1:]))
+    arguments = ("--recipe", "smoke", "--output", run, *resume)
+    assert "data_sha256=" in refusal(capsys, train.main, *arguments)
+
+
 # Trains as the command does, until it kills itself in the second epoch.
 KILLED = """
 import os, signal, sys
@@ -145,33 +220,87 @@ def test_a_killed_run_ends_with_the_metrics_of_one_that_was_not(
     assert "nothing to resume" in capsys.readouterr().out
 
 
-def write_pairs(path):
-    """Real sentences in miniature: subwords, a budget, a beam."""
+def write_pairs(path, changes):
+    """400 pairs, one too long, and some lines as in `changes`."""
     pairs = experiment.english_french_splits(400, 0, 0, seed=1, max_words=5)[0]
     lines = [f"{p.source}\t{p.target}\n" for p in pairs]
     lines[7] = "the cat" + " and the cat" * 20 + "\tle chat\n"
+    for line, text in changes.items():
+        lines[line] = text
     path.write_text("".join(lines), encoding="utf-8")
     return path
 
 
-def test_a_file_of_pairs_trains_within_a_cpu_budget(tmp_path, capsys):
-    changes = ["budget_cpu_minutes=0.05", "steps_per_epoch=4", "num_beams=2"]
-    changes += ["vocabulary_size=80", "validation_pairs=20", "test_pairs=10"]
-    changes += ["preset=rnn_search_tiny", "hidden_dim=16", "num_buckets=1"]
-    changes += ["validation_bleu_every=1"]
+def train_on_file(folder, changes, *arguments):
+    """Real sentences in miniature: subwords, a budget, a beam."""
+    choices = ["budget_cpu_minutes=0.05", "steps_per_epoch=4", "num_beams=2"]
+    choices += ["vocabulary_size=80", "validation_pairs=20", "test_pairs=10"]
+    choices += ["preset=rnn_search_tiny", "hidden_dim=16", "num_buckets=1"]
+    choices += ["validation_bleu_every=1"]
+    path = write_pairs(folder / "pairs.tsv", changes)
     train.main(
-        ["--recipe", "rnn_search_small", "--output", str(tmp_path / "run")]
-        + ["--data", str(write_pairs(tmp_path / "pairs.tsv"))]
-        + ["--verbose", "0", "--set", *changes]
+        ["--recipe", "rnn_search_small", "--output", str(folder / "run")]
+        + ["--data", str(path), "--verbose", "0", "--set", *choices]
+        + list(arguments)
     )
+
+
+def test_a_file_of_pairs_trains_within_a_cpu_budget(tmp_path, capsys):
+    train_on_file(tmp_path, {5: "a\tb\tc\n"}, "--skip-bad-rows")
     printed = capsys.readouterr().out
-    assert "369 training, 20 validation and 10 test pairs" in printed
+    assert "left out: 1\n  line 6: 3 columns instead of 2\n" in printed
+    about = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert about["skip_bad_rows"] is True
+    assert "368 training, 20 validation and 10 test pairs" in printed
     assert "max_words=40 words on a side: 1\n" in printed
     metrics = read_metrics(tmp_path / "run")
     assert metrics["results"]["pairs"] == 10
     assert metrics["results"]["num_beams"] == 2
     assert "val_bleu" in metrics["history"][0]
     assert "alignment" not in metrics["results"]
+
+
+@pytest.mark.parametrize(
+    ("line", "pair", "message"),
+    [
+        (9, "the cat\t\x01\n", r"'\x01', the target of a training pair"),
+        (375, "\ufeff\tle chat\n", r"'\ufeff', the source of a validation"),
+        (395, "\u200b\tle chat\n", r"'\u200b', the source of a test pair"),
+    ],
+)
+def test_a_sentence_without_tokens_stops_a_run_before_it_begins(
+    tmp_path, capsys, line, pair, message
+):
+    def main(arguments):
+        train_on_file(tmp_path, {line: pair})
+
+    assert message in refusal(capsys, main)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("module", ["matplotlib", "sacrebleu"])
+def test_a_missing_tool_stops_a_run_before_it_begins(
+    tmp_path, monkeypatch, capsys, module
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    arguments = ("--recipe", "smoke", "--output", tmp_path / "run")
+    text = refusal(capsys, train.main, *arguments)
+    assert f"`{module}` is not installed. Install it with" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_picture_that_fails_loses_no_metrics(smoke, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(scoring, "draw_alignments", fail)
+    shutil.copy(smoke / "recipe.json", tmp_path)
+    model, recipe, _ = experiment.read_run(smoke)
+    pairs = experiment.read_splits(recipe, None, 0)[0][-1][:4]
+    with pytest.raises(OSError, match="no space left"):
+        train.finish(experiment, tmp_path, recipe, model, pairs, [], {})
+    assert read_metrics(tmp_path)["results"]["pairs"] == 4
+    assert (tmp_path / "translations.txt").exists()
 
 
 def test_the_mean_context_reads_every_word_alike():
@@ -184,21 +313,96 @@ def test_the_mean_context_reads_every_word_alike():
     assert not layer.trainable_variables
 
 
-def test_the_comparison_shows_finished_runs(smoke, tmp_path, capsys):
+def put_runs(smoke, output, seeds=(0,)):
+    """Finished runs of both systems, each scored as `smoke`."""
     for attention in compare.SYSTEMS:
-        for seed in (0, 1):
-            folder = tmp_path / f"{attention}_{seed}"
-            folder.mkdir()
-            shutil.copy(smoke / "metrics.json", folder)
+        for seed in seeds:
+            run = output / f"{attention}_{seed}"
+            copy_run(smoke, run, seed=seed, attention=attention)
+
+
+def change_metrics(run, change):
+    metrics = read_metrics(run)
+    change(metrics["results"])
+    run_folder.write_json(run / "metrics.json", metrics)
+
+
+def test_the_comparison_shows_finished_runs(smoke, tmp_path, capsys):
+    put_runs(smoke, tmp_path, seeds=(0, 1))
+
+    def end_elsewhere(results):
+        del results["by_length"][0]
+        results["by_length"][0].update(longest=7, bleu=12.3)
+
+    for attention in compare.SYSTEMS:
+        change_metrics(tmp_path / f"{attention}_1", end_elsewhere)
     compare.main(
         ["--recipe", "smoke", "--seeds", "0", "1", "--output", str(tmp_path)]
     )
     lines = capsys.readouterr().out.splitlines()
-    score = read_metrics(smoke)["results"]["bleu"]["score"]
-    rows = [line for line in lines if line.startswith("| mean annotation")]
-    assert [row.split("|")[2].strip() for row in rows] == ["0", "1"]
-    assert all(f"| {score:.1f} ±" in row for row in rows)
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in lines
+        if line.startswith("|")
+    ]
+    results = read_metrics(smoke)["results"]
+    short, long = (f"{part['bleu']:.1f}" for part in results["by_length"])
+    assert rows[0][4:6] == ["1–4", "5–7"]
+    assert [row[:2] for row in rows[2:]] == [
+        [name, seed] for name in compare.SYSTEMS.values() for seed in "01"
+    ]
+    assert [row[4:6] for row in rows[2:]] == [[short, long], ["", "12.3"]] * 2
+    score = results["bleu"]["score"]
+    assert all(row[2].startswith(f"{score:.1f} ±") for row in rows[2:])
     assert (tmp_path / "bleu_by_length.png").exists()
+
+
+def test_the_comparison_trains_by_the_choices_it_was_given(
+    smoke, tmp_path, monkeypatch
+):
+    asked = []
+
+    def run(command_line, check):
+        options = train.make_parser().parse_args(command_line[3:])
+        options.output.mkdir(parents=True)
+        shutil.copy(smoke / "metrics.json", options.output)
+        asked.append(options)
+
+    monkeypatch.setattr(compare.subprocess, "run", run)
+    data = write_pairs(tmp_path / "pairs.tsv", {})
+    compare.main(
+        ["--recipe", "rnn_search_small", "--data", str(data), "--threads", "2"]
+        + ["--set", "num_beams=2", "--set", "batch_size=8", "--skip-bad-rows"]
+        + ["--seeds", "3", "--output", str(tmp_path / "runs")]
+    )
+    for options, attention in zip(asked, compare.SYSTEMS, strict=True):
+        assert options.changes == [
+            *("num_beams=2", "batch_size=8", f"attention={attention}")
+        ]
+        assert (options.recipe, options.seed) == ("rnn_search_small", 3)
+        assert (options.data, options.threads) == (str(data), 2)
+        assert options.skip_bad_rows and not options.resume
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "steps=60"], "steps=60 instead of 240"),
+        (["--set", "nosuch=3"], "Received: nosuch=3"),
+        (["--set", "attention=mean"], "differ by their attention"),
+        (["--data", "/nosuch.tsv"], "dataset=tsv reads `--data`"),
+        (["--recipe", "big"], "recipes are demo, smoke"),
+        ([], "mean_0/metrics.json (KeyError('sure'))"),
+    ],
+)
+def test_the_comparison_refuses_runs_of_something_else(
+    smoke, tmp_path, capsys, arguments, message
+):
+    put_runs(smoke, tmp_path)
+    change_metrics(tmp_path / "mean_0", lambda x: x["alignment"].pop("sure"))
+    arguments = ["--recipe", "smoke", "--seeds", "0", *arguments]
+    arguments += ["--output", tmp_path]
+    assert message in refusal(capsys, compare.main, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -218,8 +422,13 @@ def test_the_comparison_shows_finished_runs(smoke, tmp_path, capsys):
         (["--set", "preset=huge"], "Received: preset='huge'"),
         (["--data", "x.tsv"], "dataset=tsv reads `--data`"),
         (["--recipe", "rnn_search_small"], "Add --data pairs.tsv"),
+        (["--set", "jit_compile=maybe"], "True, False, auto. Received: jit_"),
+        (["--set", "steps_per_epoch=1", "num_buckets=4"], "must be at least 2"),
+        (["--skip-bad-rows"], "reads `--data`. Received: --skip-bad-rows"),
         (["--threads", "1"], "before Keras is imported"),
-        (["--resume"], "no readable recipe.json"),
+        (["--threads", "-1"], "at least 1. Received: -1"),
+        (["--threads", "0"], "at least 1. Received: 0"),
+        (["--resume"], "must hold the recipe.json"),
         (["--resume", "--overwrite"], "both --resume and --overwrite"),
     ],
 )
@@ -253,6 +462,20 @@ def test_train_refuses_files_that_hold_no_pairs(
     assert message in refusal(capsys, train.main, *arguments)
 
 
+def test_commands_import_no_backend_before_they_limit_threads():
+    names = "train, evaluate, translate, compare"
+    code = f"from applications.translation import {names}; import sys; "
+    code += "assert not {'keras', 'tensorflow'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path, capsys):
+    (tmp_path / "letter.txt").write_text("dear")
+    arguments = ("--recipe", "smoke", "--output", tmp_path / "letter.txt" / "x")
+    text = refusal(capsys, train.main, *arguments)
+    assert "Not a directory" in text and "name another" in text
+
+
 def test_a_run_is_not_overwritten_unasked(smoke, tmp_path, capsys):
     before = (smoke / "metrics.json").read_bytes()
     arguments = ("--recipe", "smoke", "--output")
@@ -270,6 +493,17 @@ def test_a_run_is_not_overwritten_unasked(smoke, tmp_path, capsys):
 @pytest.mark.parametrize("main", [translate.main, evaluate.main])
 def test_a_folder_that_is_no_run_is_refused(smoke, tmp_path, capsys, main):
     assert "must hold the recipe.json" in refusal(capsys, main, tmp_path)
+    about = json.loads((smoke / "recipe.json").read_text())
+    for wrong in (
+        {"choices": None},
+        {"choices": {**about["choices"], "steps": "many"}},
+        {"seed": "0"},
+        {"data": "pairs.tsv"},
+    ):
+        content = json.dumps({**about, **wrong})
+        (tmp_path / "recipe.json").write_text(content)
+        text = refusal(capsys, main, tmp_path)
+        assert "must hold the recipe.json" in text
     shutil.copy(smoke / "recipe.json", tmp_path)
     assert "must be finished" in refusal(capsys, main, tmp_path)
 
@@ -283,19 +517,29 @@ def test_a_vocabulary_that_does_not_fit_the_model_is_refused(
     words = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(words[:-1]), encoding="utf-8")
     text = refusal(capsys, translate.main, folder, "the cat sleeps")
-    assert f"source_tokenizer of {len(words) - 1} tokens" in text
+    assert f"tokenizer of {len(words) - 1} tokens" in text
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["  "], "at least one token"),
-        (["a cat sleeps", "--num-beams", "0"], "num_beams"),
+        (["a cat sleeps", "--num-beams", "0"], "--num-beams: must be a whole"),
         (["a cat", "--alignment", "x.docx"], "docx"),
+        (["a cat", "--alignment", "/nosuch/x.png"], "'/nosuch/x.png'. Make"),
     ],
 )
 def test_translate_refuses_bad_arguments(smoke, capsys, arguments, message):
     assert message in refusal(capsys, translate.main, smoke, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("true", True), ("False", False), ("false", False), ("auto", "auto")],
+)
+def test_compilation_is_switched_on_or_off(text, value):
+    recipe = make_recipe("smoke", [f"jit_compile={text}"])
+    assert repr(recipe.jit_compile) == repr(value)
 
 
 def test_every_recipe_is_valid_and_names_its_fields():
