@@ -308,6 +308,60 @@ def test_fit_moves_every_weight(cell, attention, jit_compile):
         assert np.abs(numpy(variable) - old).max() > 0, variable.path
 
 
+@pytest.mark.parametrize("attention", ["additive", "heads"])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_it_trains_where_no_length_is_known(attention, jit_compile):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("lengths are unknown on TensorFlow only")
+    import tensorflow as tf
+
+    model = model_of(AttentionRNN(gru(), ATTENTIONS[attention]()))
+    batches = [
+        (tuple(arrays((B, t, D), (B, s, V))), arrays((B, t, N))[0])
+        for t, s in ((T, S), (T - 1, S + 2))
+    ]
+    unknown = [tf.TensorSpec((None, None, size)) for size in (D, V, N)]
+    data = tf.data.Dataset.from_generator(
+        lambda: iter(batches),
+        output_signature=(tuple(unknown[:2]), unknown[2]),
+    )
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    losses = model.fit(data, epochs=3, shuffle=False, verbose=0)
+    losses = losses.history["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_a_loss_does_not_count_masked_steps():
+    ids = keras.Input((None,), dtype="int32")
+    memory = keras.Input((None, V))
+    x = keras.layers.Embedding(9, D, mask_zero=True)(ids)
+    layer = AttentionRNN(gru(), layers.LocalAttention(2, score="general"))
+    for scores in (False, True):
+        result = layer(x, memory, return_attention_scores=scores)
+        model = keras.Model([ids, memory], result["outputs"])
+        model.compile("sgd", "mse")
+        inputs = [np.array([[1, 2, 3, 0, 0]] * B), *arrays((B, S, V))]
+        target = np.zeros((B, 5, N))
+        loss = model.evaluate(inputs, target, verbose=0)
+        target[:, 3:] = 100
+        assert model.evaluate(inputs, target, verbose=0) == pytest.approx(loss)
+
+
+def test_a_layer_that_only_ever_stepped_has_all_its_parts():
+    layer = AttentionRNN(gru(), ATTENTIONS["heads"](), gate="vector", **LUONG)
+    x, memory = arrays((B, T, D), (B, S, V))
+    values = layer.memory(memory)
+    output, _, extras = layer.step(x[:, 0], values, layer.initial_state(values))
+    called = layer(x, memory)
+    for step, call in (
+        (output, called["outputs"]),
+        (extras["contexts"], called["contexts"]),
+    ):
+        np.testing.assert_allclose(numpy(step), numpy(call)[:, 0], atol=1e-6)
+    with pytest.raises(ValueError, match="Call `memory` of the same layer"):
+        AttentionRNN(gru(), ATTENTIONS["heads"]()).step(x[:, 0], values, {})
+
+
 @pytest.mark.parametrize("kind", ["dropout", "recurrent_dropout"])
 def test_cell_dropout_is_drawn_once_for_all_steps(kind):
     cell = gru(**{kind: 0.5, "seed": 1})
@@ -350,6 +404,15 @@ def test_a_dropped_input_is_dropped_in_every_step():
             {"attention": layers.AdditiveAttention(U, dropout=0.1)},
             "no dropout of its own",
         ),
+        (
+            {
+                "attention": layers.MultiHeadAttention(
+                    1, 2, activity_regularizer="l2"
+                )
+            },
+            "no activity regularizer",
+        ),
+        ({"dtype": "mixed_bfloat16"}, "in one dtype.*bfloat16, and float32"),
         ({"query_from": "next"}, "`query_from` must be one of"),
         ({"gate": "matrix"}, "`gate` must be one of"),
         ({"attentional_layer": 0}, "`attentional_layer` must be a positive"),
@@ -367,8 +430,9 @@ def test_bad_inputs_are_explained():
     x, memory, state = arrays((B, T, D), (B, S, V), (B, N + 1))
     with pytest.raises(ValueError, match=r"\(batch, length, features\)"):
         layer(x[0], memory)
-    with pytest.raises(ValueError, match="must match the cell's states"):
-        layer(x, memory, initial_state=state)
+    for wrong in (state, state[:1, :N]):
+        with pytest.raises(ValueError, match="must match the cell's states"):
+            layer(x, memory, initial_state=wrong)
     with pytest.raises(ValueError, match="`inputs_mask`"):
         layer(x, memory, inputs_mask=np.ones((B, T + 1), bool))
     values = layer.memory(memory)

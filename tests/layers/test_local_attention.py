@@ -439,3 +439,10 @@ def test_a_mask_with_heads_is_refused():
     heads = np.ones((B, 2, T, S), bool)
     with pytest.raises(ValueError, match="LocalAttention has no heads"):
         make(1, "monotonic")(query, value, key, attention_mask=heads)
+
+
+def test_a_step_without_its_position_is_refused():
+    layer = make(2, "monotonic")
+    memory = layer.memory(arrays((2, 7, 5))[0])
+    with pytest.raises(ValueError, match="`state` must be what"):
+        layer.step(arrays((2, 5))[0], memory, {})

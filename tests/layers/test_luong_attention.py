@@ -244,3 +244,12 @@ def test_location_refuses_a_source_that_is_too_long():
         layer(query, value)
     with pytest.raises(ValueError, match=message):
         layer.memory(value)
+
+
+def test_general_refuses_keys_of_another_size_than_it_was_built_for():
+    layer = LuongAttention("general")
+    query, value, other = arrays((2, 3, 5), (2, 7, 11), (2, 7, 13))
+    layer(query, value)
+    for call in (lambda: layer(query, other), lambda: layer.memory(other)):
+        with pytest.raises(ValueError, match="key size 13, built for 11"):
+            call()

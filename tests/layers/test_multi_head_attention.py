@@ -336,6 +336,13 @@ def test_a_cache_can_be_reordered_by_one_take():
     np.testing.assert_allclose(numpy(output), numpy(expected)[:, 1], atol=1e-5)
 
 
+def test_a_cache_of_another_batch_is_an_error():
+    layer = MultiHeadAttention(2, 3)
+    cache = layer.initial_cache(3, 5)
+    with pytest.raises(ValueError, match="a cache of batch size 3"):
+        layer.step_self(np.zeros((2, 7), "float32"), cache)
+
+
 def test_a_full_cache_is_an_error():
     query, _ = inputs()
     layer = MultiHeadAttention(N, H)

@@ -69,3 +69,9 @@ def test_unknown_sizes_masks_and_dtypes_pass_through():
     found = model(np.ones((B, T)))
     assert found.shape == (B, T, D)
     assert keras.backend.standardize_dtype(found.dtype) == "bfloat16"
+
+
+def test_sequences_do_not_start_at_positions_of_their_own():
+    x = np.zeros((2, 2, 4), "float32")
+    with pytest.raises(ValueError, match=r"one position.*shape \(2,\)"):
+        PositionEmbedding(7)(x, start_index=np.array([1, 2]))

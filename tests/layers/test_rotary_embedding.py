@@ -101,3 +101,9 @@ def test_bad_arguments_say_what_must_hold():
     for shape in ((T, H), (B, T, 7)):
         with pytest.raises(ValueError, match="known and even"):
             RotaryEmbedding()(np.zeros(shape, "float32"))
+
+
+def test_sequences_do_not_start_at_positions_of_their_own():
+    x = np.zeros((2, 2, 4), "float32")
+    with pytest.raises(ValueError, match=r"one position.*shape \(2,\)"):
+        RotaryEmbedding()(x, start_index=np.array([1, 2]))

@@ -61,3 +61,9 @@ def test_bad_arguments_say_what_must_hold():
         SinePositionEncoding(max_wavelength=0)
     with pytest.raises(ValueError, match=r"\(batch, length, features\)"):
         SinePositionEncoding()(np.zeros((T, D)))
+
+
+def test_sequences_do_not_start_at_positions_of_their_own():
+    x = np.zeros((2, 2, 4), "float32")
+    with pytest.raises(ValueError, match=r"one position.*shape \(2,\)"):
+        SinePositionEncoding()(x, start_index=np.array([1, 2]))

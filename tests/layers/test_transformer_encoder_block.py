@@ -158,3 +158,13 @@ def test_only_fitting_attention_is_taken():
         )(sequence())
     with pytest.raises(ValueError, match=r"\(batch, length, features\)"):
         TransformerEncoderBlock(F, N)(np.zeros((B, D)))
+
+
+@pytest.mark.parametrize("normalize_first", [True, False])
+def test_a_mask_counts_alike_on_the_inputs_and_as_an_argument(normalize_first):
+    ids = np.array([[1, 2, 3, 0, 0], [4, 5, 6, 7, 8]])
+    x = keras.layers.Embedding(9, 8, mask_zero=True)(ids)
+    block = TransformerEncoderBlock(13, 2, normalize_first=normalize_first)
+    implicit = numpy(block(x))
+    explicit = numpy(block(ops.copy(x), padding_mask=ids != 0))
+    np.testing.assert_allclose(explicit, implicit, atol=1e-6)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_attention.layers import AdditiveAttention
 from keras_attention.ops import additive
 from tests.gradients import gradients
 
@@ -130,3 +131,16 @@ def test_large_features_of_opposite_sign_still_meet(path):
         np.testing.assert_allclose(
             ops.convert_to_numpy(ours), theirs, atol=1e-5
         )
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_last_batch_of_one_example_trains(jit_compile):
+    if jit_compile and keras.backend.backend() == "torch":
+        pytest.skip("torch compiles by another way, which Keras leaves off")
+    query, value = keras.Input((5, 3)), keras.Input((7, 3))
+    model = keras.Model([query, value], AdditiveAttention(11)(query, value))
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    rng = np.random.default_rng(0)
+    x = [rng.normal(size=(5, length, 3)) for length in (5, 7)]
+    losses = model.fit(x, x[0], batch_size=4, epochs=3, verbose=0).history
+    assert losses["loss"][-1] < losses["loss"][0]
