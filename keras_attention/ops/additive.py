@@ -127,8 +127,9 @@ def _by_size(make_blocks, plain, saved_of, query, key, *rest):
     arguments = (query, key, *rest)
     sizes = (*query.shape, key.shape[1])
     if checks.known(*sizes):
-        few = sizes[1] == 1 or math.prod(sizes) <= PAIRS_AT_ONCE
-        return (plain if few else make_blocks(query, key))(*arguments)
+        if sizes[1] == 1 or math.prod(sizes) <= PAIRS_AT_ONCE:
+            return plain(*arguments)
+        return _blocked(make_blocks(query, key), arguments)
     if query.shape[1] == 1 or not is_traced_by_tensorflow(query):
         return plain(*arguments)
     sizes = (*ops.shape(query), ops.shape(key)[1])
@@ -141,6 +142,16 @@ def _by_size(make_blocks, plain, saved_of, query, key, *rest):
         saved_of,
         arguments,
     )
+
+
+def _blocked(blocks, inputs):
+    if keras.backend.backend() == "torch":
+        from keras_attention.ops import additive_torch
+
+        function = getattr(additive_torch, blocks.torch_name)
+        masks = () if blocks.mask is None else (blocks.mask,)
+        return function(*inputs, *masks)
+    return with_gradient(blocks.forward, blocks.backward)(*inputs)
 
 
 class _Blocks:
@@ -165,15 +176,6 @@ class _Blocks:
         self.rows = block_rows(*static)
         self.blocks = num_blocks(length, self.rows)
         self.padded_length = self.blocks * self.rows
-
-    def __call__(self, *inputs):
-        if keras.backend.backend() == "torch":
-            from keras_attention.ops import additive_torch
-
-            function = getattr(additive_torch, self.torch_name)
-            masks = () if self.mask is None else (self.mask,)
-            return function(*inputs, *masks)
-        return with_gradient(self.forward, self.backward)(*inputs)
 
     def pad(self, tensor):
         """`(B, T, .)` with zeros up to whole blocks."""
