@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.attention import Attention, on_rows
+from keras_attention.layers.attention import Attention, cloned, on_rows
 from keras_attention.ops import checks
 from keras_attention.ops.additive import additive_attention
 
@@ -118,7 +118,7 @@ class AdditiveAttention(Attention):
             self.units,
             use_bias=use_bias,
             # Cloned: one initializer draws the same numbers each time.
-            kernel_initializer=self.kernel_initializer.clone(),
+            kernel_initializer=cloned(self.kernel_initializer),
             bias_initializer=self.bias_initializer,
             kernel_regularizer=self.kernel_regularizer,
             kernel_constraint=self.kernel_constraint,

@@ -291,6 +291,14 @@ class Attention(keras.layers.Layer):
         }
 
 
+def cloned(initializer):
+    """A copy that draws anew: one initializer draws the same each time.
+
+    A plain function, which Keras takes too, keeps nothing to copy.
+    """
+    return initializer.clone() if hasattr(initializer, "clone") else initializer
+
+
 def check_step_batch(name, tensor, memory):
     """Raises unless a step's input has the batch size of its memory."""
     batch = keras.tree.flatten(memory)[0].shape[0]

@@ -1,5 +1,6 @@
 import keras
 
+from keras_attention.layers.attention import cloned
 from keras_attention.ops import checks
 
 
@@ -83,8 +84,8 @@ class FeedForward(keras.layers.Layer):
             activation,
             use_bias=self.use_bias,
             # Cloned, or both kernels would start equal under a seed.
-            kernel_initializer=self.kernel_initializer.clone(),
-            bias_initializer=self.bias_initializer.clone(),
+            kernel_initializer=cloned(self.kernel_initializer),
+            bias_initializer=cloned(self.bias_initializer),
             dtype=self.dtype_policy,
             name=name,
         )

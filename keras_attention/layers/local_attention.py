@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.attention import on_rows
+from keras_attention.layers.attention import cloned, on_rows
 from keras_attention.layers.luong_scores import LuongScores
 from keras_attention.ops import checks
 from keras_attention.ops.attention import dropout
@@ -158,7 +158,7 @@ class LocalAttention(LuongScores):
         self.position_dense.build(query_shape)
         self.position_vector = self.add_weight(
             shape=(size,),
-            initializer=self.score_initializer.clone(),
+            initializer=cloned(self.score_initializer),
             # A position in bfloat16 would be off by whole words.
             autocast=False,
             name="position_vector",

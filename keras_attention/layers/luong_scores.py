@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attention.layers.attention import Attention, on_rows
+from keras_attention.layers.attention import Attention, cloned, on_rows
 from keras_attention.ops import checks
 from keras_attention.ops.additive import additive_attention
 from keras_attention.ops.luong import dot_attention, dot_logits
@@ -87,7 +87,7 @@ class LuongScores(Attention):
             units,
             use_bias=False,
             # Cloned, or all kernels would start equal under a seed.
-            kernel_initializer=self.kernel_initializer.clone(),
+            kernel_initializer=cloned(self.kernel_initializer),
             kernel_regularizer=self.kernel_regularizer,
             kernel_constraint=self.kernel_constraint,
             dtype=dtype or self.dtype_policy,

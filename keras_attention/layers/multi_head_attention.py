@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_attention.layers.attention import Attention
+from keras_attention.layers.attention import Attention, cloned
 from keras_attention.ops import checks
 from keras_attention.ops.dot_product import dot_product_attention
 from keras_attention.ops.folding import Folded
@@ -267,8 +267,8 @@ class MultiHeadAttention(Attention):
             activation=activation,
             bias_axes=made if self.use_bias else None,
             # Cloned, or all kernels would start equal under a seed.
-            kernel_initializer=self.kernel_initializer.clone(),
-            bias_initializer=self.bias_initializer.clone(),
+            kernel_initializer=cloned(self.kernel_initializer),
+            bias_initializer=cloned(self.bias_initializer),
             kernel_regularizer=self.kernel_regularizer,
             bias_regularizer=self.bias_regularizer,
             activity_regularizer=self._activity_regularizer,

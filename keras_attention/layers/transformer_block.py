@@ -1,5 +1,6 @@
 import keras
 
+from keras_attention.layers.attention import cloned
 from keras_attention.layers.feed_forward import FeedForward
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.ops import checks
@@ -70,8 +71,8 @@ class TransformerBlock(keras.layers.Layer):
         self.feed_forward = FeedForward(
             self.intermediate_dim,
             self.activation,
-            kernel_initializer=self.kernel_initializer.clone(),
-            bias_initializer=self.bias_initializer.clone(),
+            kernel_initializer=cloned(self.kernel_initializer),
+            bias_initializer=cloned(self.bias_initializer),
             dtype=self.dtype_policy,
             name="feed_forward",
         )
@@ -126,8 +127,8 @@ class TransformerBlock(keras.layers.Layer):
             self.num_heads,
             dim // self.num_heads,
             dropout=self.attention_dropout,
-            kernel_initializer=self.kernel_initializer.clone(),
-            bias_initializer=self.bias_initializer.clone(),
+            kernel_initializer=cloned(self.kernel_initializer),
+            bias_initializer=cloned(self.bias_initializer),
             seed=self.seed,
             dtype=self.dtype_policy,
             name=name,

@@ -480,3 +480,18 @@ def test_a_step_of_another_batch_than_the_memory_is_refused(name):
     state = layer.initial_state(memory)
     with pytest.raises(ValueError, match="batch size"):
         layer.step(inputs[0][:, 0], memory, state)
+
+
+def halves(shape, dtype=None):
+    return 0.5 * ops.ones(shape, dtype)
+
+
+@names(lambda case: "kernel_initializer" in arguments_of(case.make()))
+def test_a_plain_function_initializes_the_kernels(name):
+    case = CASES[name]
+    layer = case.make(kernel_initializer=halves)
+    layer(**case.inputs())
+    kernels = [v for v in layer.weights if v.path.endswith("/kernel")]
+    assert kernels or "dot" in name
+    for kernel in kernels:
+        np.testing.assert_array_equal(numpy(kernel), 0.5)
