@@ -223,7 +223,7 @@ ROWS = {
             peer_backend="torch",
             amount=rnn_search.BATCH,
             unit="sentences",
-            bars=on_xla(Bar(faster=1.2)),
+            bars=on_xla(Bar(faster=1.5)),
         )
         for search, about, num_beams in (
             ("greedy", "greedy search", 1),
