@@ -184,7 +184,10 @@ class Model(keras.Model):
         if backend == "tensorflow":
             import tensorflow as tf
 
-            return tf.function(function, jit_compile=bool(self.jit_compile))
+            compiled = tf.function(function, jit_compile=bool(self.jit_compile))
+            # A call of `compiled` would warn of the few shapes that are meant
+            # to be compiled.
+            return lambda *args: compiled.get_concrete_function(*args)(*args)
         if backend == "jax":
             import jax
 
