@@ -67,8 +67,9 @@ class AttentionRNN(keras.layers.Layer):
         reports, over time.
 
     Raises:
-        ValueError: An argument is not one of those above, or sizes do not
-            fit.
+        ValueError: An argument is not one of those above, sizes do not fit,
+            cell, attention and layer compute in different dtypes, or the
+            attention has a dropout or an activity regularizer of its own.
 
     Examples:
         >>> import keras, numpy as np
