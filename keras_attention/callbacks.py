@@ -15,6 +15,8 @@ from keras import ops
 
 from keras_attention.metrics import bleu
 
+__all__ = ["BestWeights", "CPUBudget", "SaveAndResume", "ValidationBLEU"]
+
 
 class BestWeights(keras.callbacks.Callback):
     """Ends training with the weights of the epoch that was best.

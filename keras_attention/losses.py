@@ -1,7 +1,11 @@
+"""What models of attention train on."""
+
 import keras
 from keras import ops
 
 from keras_attention.ops.cross_entropy import sparse_cross_entropy
+
+__all__ = ["SparseCategoricalCrossentropy"]
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
