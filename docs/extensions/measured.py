@@ -1,8 +1,8 @@
 """Shows rows of `benchmarks/RESULTS.md`, so that no number is typed twice.
 
-    ```{benchmarks}
-    rows: additive-512, additive-2048
-    ```
+```{benchmarks}
+rows: additive-512, additive-2048
+```
 """
 
 import re
@@ -69,7 +69,7 @@ COLUMNS = {
 def table(rows):
     """The table, without columns that no row fills."""
     columns = [name for name in COLUMNS if any(row[name] for row in rows)]
-    result = nodes.table()
+    result = nodes.table(classes=["benchmarks"])
     group = nodes.tgroup(cols=len(columns))
     group += [nodes.colspec(colwidth=1) for _ in columns]
     head, body = nodes.thead(), nodes.tbody()
