@@ -121,12 +121,13 @@ def quantize_to_int8(name):
 
     layer, case = fresh(name)
     model = functional(layer, case)
+    if not projections(model):
+        return NO_PROJECTION
     expected = numpy(main(model(case.inputs())))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what has nothing to quantize
         model.quantize("int8")
-    if not any(x.quantization_mode == "int8" for x in parts(model)):
-        return NO_PROJECTION
+    assert all(x.quantization_mode == "int8" for x in projections(model))
     found = numpy(main(model(case.inputs())))
     error = np.abs(found - expected).mean() / np.abs(expected).mean()
     assert 0 < error < 0.1, f"off by {error:.0%} in the mean"
@@ -142,11 +143,7 @@ def train_lora(name):
 
     model, inputs, expected = trainable(name)
     model = Model(inputs=model.input, outputs=model.output)
-    targets = {
-        layer.name
-        for layer in parts(model)
-        if hasattr(layer, "enable_lora") and layer.name != "head"
-    }
+    targets = {layer.name for layer in projections(model)}
     if not targets:
         return NO_PROJECTION
     model.enable_lora(rank=2, layer_names=tuple(targets))
@@ -243,12 +240,16 @@ def trainable(name):
     return model, case.inputs(), numpy(model(case.inputs()))
 
 
-def parts(model):
-    """The layers without layers inside: those that hold projections."""
+def projections(model):
+    """The layers in a model that Keras can quantize and adapt."""
+    import keras
+
+    kinds = ("Dense", "EinsumDense", "Embedding")
     return [
         layer
         for layer in model._flatten_layers(include_self=False)
-        if not list(layer._flatten_layers(include_self=False))
+        if isinstance(layer, tuple(getattr(keras.layers, x) for x in kinds))
+        and layer.name != "head"
     ]
 
 
