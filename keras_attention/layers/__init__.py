@@ -3,6 +3,7 @@
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.attention_rnn import AttentionRNN
 from keras_attention.layers.feed_forward import FeedForward
+from keras_attention.layers.hard_attention import HardAttention
 from keras_attention.layers.local_attention import LocalAttention
 from keras_attention.layers.luong_attention import LuongAttention
 from keras_attention.layers.multi_head_attention import (
@@ -24,6 +25,7 @@ __all__ = [
     "AdditiveAttention",
     "AttentionRNN",
     "FeedForward",
+    "HardAttention",
     "LocalAttention",
     "LuongAttention",
     "MultiHead",

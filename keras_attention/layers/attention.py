@@ -82,7 +82,7 @@ class Attention(keras.layers.Layer):
     ):
         query, value, key = self._floats(query, value, key)
         self.check_shapes(query.shape, value.shape, key.shape)
-        mask = joint_mask(
+        mask = self._joint_mask(
             query,
             key,
             query_mask,
@@ -90,13 +90,7 @@ class Attention(keras.layers.Layer):
             key_mask,
             attention_mask,
             use_causal_mask,
-        )  # broadcasts to (B, T, S), or None
-        if mask is not None and len(mask.shape) == 4:
-            raise ValueError(
-                "`attention_mask` must have shape (B, T, S) or (T, S): "
-                f"{type(self).__name__} has no heads. "
-                f"Received: shape {tuple(attention_mask.shape)}."
-            )
+        )
         output, scores = self.read(
             query,
             *self.project(value, key),
@@ -105,6 +99,17 @@ class Attention(keras.layers.Layer):
             self.dropout if training else 0.0,
         )
         return (output, scores) if return_attention_scores else output
+
+    def _joint_mask(self, *tensors_and_masks):
+        """`joint_mask` of a layer without heads: `(B, T, S)`, or None."""
+        mask = joint_mask(*tensors_and_masks)
+        if mask is not None and len(mask.shape) == 4:
+            raise ValueError(
+                "`attention_mask` must have shape (B, T, S) or (T, S): "
+                f"{type(self).__name__} has no heads. "
+                f"Received: shape {tuple(mask.shape)}."
+            )
+        return mask
 
     def memory(self, value, key=None, mask=None):
         """Projects a source once, for any number of `step` calls.
@@ -136,6 +141,23 @@ class Attention(keras.layers.Layer):
 
     def initial_state(self, memory):
         """The state before the first step: `{}`, nothing to remember."""
+        return {}
+
+    def draw_noise(self, batch, steps, length, training=False):
+        """What a layer that draws needs for some steps: `{}`, nothing.
+
+        A loop draws it before it begins: a draw within one breaks on JAX.
+
+        Args:
+            batch: B.
+            steps: T.
+            length: S.
+            training: Whether it is drawn for training.
+
+        Returns:
+            A dict of tensors `(B, T, ...)`, for `call`; the slices of one
+            step are the `noise` of `step`.
+        """
         return {}
 
     def step_spec(self, batch):

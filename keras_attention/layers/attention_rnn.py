@@ -58,7 +58,9 @@ class AttentionRNN(keras.layers.Layer):
         initial_state: The cell's, `(B, units)` or a list of such; zeros if
             None.
         return_attention_scores: Whether the result holds `scores`.
-        training: Passed to the cell.
+        training: Passed to the cell, and to an attention that draws.
+        noise: What an attention that draws is to draw with, a dict of tensors
+            `(B, T, ...)` as its `draw_noise` makes it; drawn if None.
 
     Returns:
         A dict: `outputs` `(B, T, units)`, `contexts` `(B, T, V)` after the
@@ -188,6 +190,7 @@ class AttentionRNN(keras.layers.Layer):
         initial_state=None,
         return_attention_scores=False,
         training=None,
+        noise=None,
     ):
         context_size = self.attention.compute_output_shape(
             (*inputs.shape[:2], self.output_units()), tuple(memory.shape)
@@ -201,6 +204,11 @@ class AttentionRNN(keras.layers.Layer):
                 inputs_mask, "inputs_mask", {"(B, T)": inputs.shape[:2]}
             )
             xs["keep"] = ops.transpose(inputs_mask)
+        noise = self._noise(noise, inputs, memory, training)
+        if noise:
+            xs["noise"] = tree.map_structure(
+                lambda x: ops.moveaxis(x, 1, 0), noise
+            )  # (T, B, ...)
         steps = steps_of(self.cell, inputs.shape[-1], bool(training))
         if steps is not None:
             state, result = self._scan_known_cell(
@@ -221,12 +229,37 @@ class AttentionRNN(keras.layers.Layer):
         }  # (B, T, ...)
         return {**result, "states": state}
 
+    def _noise(self, noise, inputs, memory, training):
+        """What the attention draws with in all steps, or None."""
+        if noise is None:
+            return self.attention.draw_noise(
+                *ops.shape(inputs)[:2],
+                ops.shape(memory["value"])[1],
+                bool(training),
+            )
+        if not takes_noise(self.attention):
+            raise ValueError(
+                "`noise` is for an attention that draws. Received: noise="
+                f"{noise!r}, attention={self.attention!r}. Leave it out."
+            )
+        if not isinstance(noise, dict) or not all(
+            len(x.shape) > 1 and all(map(agree, x.shape[:2], inputs.shape[:2]))
+            for x in noise.values()
+        ):
+            raise ValueError(
+                "`noise` must be a dict of tensors (B, T, ...), as "
+                "`attention.draw_noise` makes it. Received: noise="
+                f"{noise!r}, inputs of shape {tuple(inputs.shape)}."
+            )
+        return noise
+
     def _scan_known_cell(
         self, steps, xs, memory, state, return_scores, training
     ):
         """The loop with all that needs no state done before and after it."""
         layers = [self.attention, self.attentional_dense, self.gate_dense]
-        variables = [v for x in layers if x is not None for v in x.variables]
+        # Weights, not the states of random generators: no step draws.
+        variables = [v for x in layers if x is not None for v in x.weights]
         constants = {
             "memory": memory,
             "variables": [ops.convert_to_tensor(v) for v in variables],
@@ -243,6 +276,7 @@ class AttentionRNN(keras.layers.Layer):
                     constants["memory"],
                     state,
                     return_scores,
+                    training,
                     run_cell=run_cell,
                 )
 
@@ -255,7 +289,7 @@ class AttentionRNN(keras.layers.Layer):
     def _masked_step(self, x, memory, state, *args, **kwargs):
         """A step of a scan, which a masked input leaves as it was."""
         output, new_state, extras = self._step(
-            x.get("x"), memory, state, *args, **kwargs
+            x.get("x"), memory, state, *args, noise=x.get("noise"), **kwargs
         )
         result = {"outputs": output, **extras}
         if "keep" not in x:
@@ -336,7 +370,14 @@ class AttentionRNN(keras.layers.Layer):
             lambda x: ops.cast(x, self.compute_dtype), list(state)
         )
 
-    def step(self, inputs, memory, state, return_attention_scores=False):
+    def step(
+        self,
+        inputs,
+        memory,
+        state,
+        return_attention_scores=False,
+        noise=None,
+    ):
         """One step of the recurrence, as in inference.
 
         Args:
@@ -346,6 +387,7 @@ class AttentionRNN(keras.layers.Layer):
                 leading axis is B, or B x K with the hypotheses of a source
                 next to each other.
             return_attention_scores: Whether `extras` holds `scores`.
+            noise: The attention's, of this step: `(B, ...)` or `(B, K, ...)`.
 
         Returns:
             A tuple of output `(B, units)` or `(B, K, units)`, state, and
@@ -369,7 +411,11 @@ class AttentionRNN(keras.layers.Layer):
         check_step_batch("inputs", inputs, memory)
         if len(inputs.shape) == 2:
             return self._step(
-                inputs, memory, state, return_attention_scores, False
+                inputs,
+                memory,
+                state,
+                return_attention_scores,
+                noise=noise,
             )
         hypotheses, features = ops.shape(inputs)[1], inputs.shape[-1]
         output, state, extras = self._step(
@@ -377,8 +423,8 @@ class AttentionRNN(keras.layers.Layer):
             memory,
             state,
             return_attention_scores,
-            False,
-            hypotheses,
+            hypotheses=hypotheses,
+            noise=noise,
         )
 
         def unfold(x):
@@ -395,6 +441,7 @@ class AttentionRNN(keras.layers.Layer):
         training=False,
         hypotheses=None,
         run_cell=None,
+        noise=None,
     ):
         """Inputs, states and results `(B, .)`, or `(B x K, .)`.
 
@@ -402,12 +449,19 @@ class AttentionRNN(keras.layers.Layer):
         given what it reads beside `x`.
         """
         cell_state = state["cell"]
+        read_memory = partial(
+            self._read,
+            memory=memory,
+            state=state["attention"],
+            hypotheses=hypotheses,
+            return_attention_scores=return_scores,
+            # Only attention that draws takes these.
+            **({"noise": noise, "training": bool(training)} if noise else {}),
+        )
         read = []
         if self.query_from == "previous":
             query = self._output_of(cell_state)
-            context, attention_state, extras = self._read(
-                query, memory, state["attention"], return_scores, hypotheses
-            )
+            context, attention_state, extras = read_memory(query)
             read.append(context)
         if self.input_feeding:
             read.append(state["feed"])
@@ -417,9 +471,7 @@ class AttentionRNN(keras.layers.Layer):
             state["cell"], tree.flatten(cell_state)
         )
         if self.query_from == "current":
-            context, attention_state, extras = self._read(
-                output, memory, state["attention"], return_scores, hypotheses
-            )
+            context, attention_state, extras = read_memory(output)
         if self.attentional_dense is not None:
             output = self.attentional_dense(concatenate([context, output]))
         new_state = {"cell": cell_state, "attention": attention_state}
@@ -436,12 +488,12 @@ class AttentionRNN(keras.layers.Layer):
         last = cell_state[-1] if tree.is_nested(cell_state[-1]) else cell_state
         return tree.flatten(last)[0]
 
-    def _read(self, query, memory, state, return_scores, hypotheses):
+    def _read(self, query, memory, state, hypotheses, **kwargs):
         gate = 1 if self.gate_dense is None else self.gate_dense(query)
         if hypotheses is not None:
             query = ops.reshape(query, (-1, hypotheses, query.shape[-1]))
         context, state, extras = self.attention.step(
-            query, memory, state, return_attention_scores=return_scores
+            query, memory, state, **kwargs
         )
         if hypotheses is not None:
             context, extras = tree.map_structure(
@@ -504,6 +556,7 @@ class AttentionRNN(keras.layers.Layer):
         initial_state=None,
         return_attention_scores=False,
         training=None,
+        noise=None,
     ):
         batch, steps = inputs.shape[:2]
         units = self.output_units()
@@ -566,6 +619,11 @@ def where_kept(keep, new, old):
     """`new` where `keep` `(B,)` is True, `old` elsewhere."""
     keep = ops.reshape(keep, (-1,) + (1,) * (len(new.shape) - 1))
     return ops.where(keep, new, old)
+
+
+def takes_noise(attention):
+    """Whether it overrides `draw_noise`, and so takes what that draws."""
+    return type(attention).draw_noise is not Attention.draw_noise
 
 
 def takes_training(cell):

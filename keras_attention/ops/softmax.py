@@ -27,6 +27,15 @@ def masked_softmax(logits, mask=None, axis=-1):
     return ops.where(mask, _softmax(logits, axis), 0.0)
 
 
+def masked_log_softmax(logits, mask=None):
+    """Logarithm of `masked_softmax` over the last axis; 0 where masked."""
+    logits = ops.cast(logits, wide_dtype(logits.dtype))
+    if mask is None:
+        return ops.log_softmax(logits, axis=-1)
+    logits = ops.log_softmax(ops.where(mask, logits, -1e30), axis=-1)
+    return ops.where(mask, logits, 0.0)
+
+
 def _softmax(logits, axis):
     if isinstance(axis, int) and logits.shape[axis] == 1:
         # Keras warns of such an axis, which here is a memory of one position.
