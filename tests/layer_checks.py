@@ -57,8 +57,7 @@ def attention(make, query=(B, T, D), value=(B, S, V), **kwargs):
         attends=True,
         masks={"query_mask": "query", "value_mask": "value"},
         has_scores=True,
-        has_dropout=True,
-        **kwargs,
+        **{"has_dropout": True, **kwargs},
     )
 
 
@@ -97,6 +96,9 @@ CASES = {
     "additive": attention(partial(layers.AdditiveAttention, 3)),
     "additive with all options": attention(
         partial(layers.AdditiveAttention, 3, use_bias=True, normalize=True)
+    ),
+    "hard": attention(
+        partial(layers.HardAttention, 3, "straight_through"), has_dropout=False
     ),
     "luong dot": attention(partial(layers.LuongAttention), **SAME),
     "luong general": attention(partial(layers.LuongAttention, "general")),
@@ -137,6 +139,10 @@ CASES = {
         attentional_layer=5,
         gate="vector",
         input_feeding=True,
+    ),
+    "attention rnn, hard": recurrent(
+        keras.layers.GRUCell,
+        partial(layers.HardAttention, 3, "gumbel_straight_through"),
     ),
     "encoder block": sequence(
         partial(layers.TransformerEncoderBlock, 13, 2, activation="gelu"),
