@@ -14,7 +14,8 @@ PYTEST := $(BIN)/python -m pytest
 PYTEST_FLAGS ?=
 # The promises of layers, ops, decoding and models hold on every backend.
 BACKEND_TESTS := tests/ops tests/layers tests/decoding tests/models \
-	tests/test_callbacks.py tests/test_losses.py tests/test_package.py
+	tests/test_callbacks.py tests/test_losses.py tests/test_reinforce.py \
+	tests/test_package.py
 SELECT ?= not slow
 DEMO_FOLDER ?= runs/demo
 

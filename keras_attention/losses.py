@@ -160,11 +160,12 @@ def reinforce_loss(
     if mask is not None:
         tensors["mask"] = mask = as_mask(mask, "mask")
     _check_alike(tensors)
-    rewards = _kept(ops.stop_gradient(rewards), mask)
+    rewards = _kept(rewards, mask)
     if reward_to_go:
         rewards = ops.flip(ops.cumsum(ops.flip(rewards, 1), axis=1), 1)
     else:
         rewards = ops.sum(rewards, axis=1, keepdims=True)
+    baseline = ops.cast(ops.convert_to_tensor(baseline), rewards.dtype)
     advantage = ops.stop_gradient(rewards - baseline)
     objective = log_likelihood + score_weight * advantage * log_probability
     if entropy is not None:
