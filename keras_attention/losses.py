@@ -229,8 +229,8 @@ class MovingAverageBaseline(keras.layers.Layer):
     def __init__(self, momentum: float = 0.9, **kwargs):
         super().__init__(**kwargs)
         self.momentum = checks.rate(momentum, "momentum")
-
-    def build(self, rewards_shape):
+        # Here, as no shape is waited for: a model that calls it in
+        # `compute_loss` alone would never build it.
         self.average = self.add_weight(
             shape=(),
             initializer="zeros",
@@ -239,6 +239,7 @@ class MovingAverageBaseline(keras.layers.Layer):
             dtype="float32",
             name="average",
         )
+        self.built = True
 
     def call(self, rewards, training=None):
         # A new tensor: a plain read would change with the variable.

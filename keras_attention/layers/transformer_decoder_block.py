@@ -21,7 +21,8 @@ class TransformerDecoderBlock(TransformerBlock):
 
     or pre-norm, with each normalization on the way into its part. Called
     without a memory, as a language model does, it has no cross-attention.
-    Any attention layer of this library can be the cross-attention.
+    Any attention layer of this library can be the cross-attention; a
+    `HardAttention` must have an estimator with a gradient of its own.
 
     To decode, `memory`, `initial_state` and `step` run one position at a
     time and give what the call on a whole sequence would.
@@ -116,6 +117,14 @@ class TransformerDecoderBlock(TransformerBlock):
                 "keras_attention. Received: cross_attention="
                 f"{cross_attention!r} of type "
                 f"{type(cross_attention).__name__}."
+            )
+        if getattr(cross_attention, "estimator", None) == "reinforce":
+            raise ValueError(
+                "A block returns features alone, and would lose the log "
+                'probabilities that `estimator="reinforce"` trains by. '
+                f"Received: cross_attention={cross_attention!r} with that "
+                'estimator. Take another, such as "straight_through", or an '
+                "`AttentionRNN`, which reports them."
             )
         self._given_cross_attention = cross_attention is not None
         super().__init__(

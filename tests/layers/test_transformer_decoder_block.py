@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_attention.layers import (
     AdditiveAttention,
+    HardAttention,
     LuongAttention,
     MultiHeadAttention,
     PositionEmbedding,
@@ -103,6 +104,7 @@ def cross_attentions():
         "grouped": MultiHeadAttention(4, 3, num_key_value_heads=2),
         "additive": AdditiveAttention(5),
         "luong": LuongAttention(),
+        "hard": HardAttention(5, "straight_through"),
     }
 
 
@@ -263,6 +265,8 @@ def test_only_fitting_attention_is_taken():
         TransformerDecoderBlock(F, N, cross_attention=AdditiveAttention(3))(
             x, source[..., :4]
         )
+    with pytest.raises(ValueError, match="log probabilities"):
+        TransformerDecoderBlock(F, N, cross_attention=HardAttention(3))
     with pytest.raises(ValueError, match="must be called with a memory"):
         TransformerDecoderBlock(F, N, cross_attention=AdditiveAttention(3))(x)
     block = TransformerDecoderBlock(F, N)
