@@ -131,7 +131,8 @@ def reinforce_loss(
         ...     keras.layers.GRUCell(8), layers.HardAttention(6, seed=2)
         ... )
         >>> words = keras.random.normal((4, 3, 5))
-        >>> result = decoder(words, keras.random.normal((4, 7, 9)), training=True)
+        >>> regions = keras.random.normal((4, 7, 9))
+        >>> result = decoder(words, regions, training=True)
         >>> log_likelihood = -keras.ops.abs(result["outputs"][..., 0])
         >>> loss = losses.reinforce_loss(
         ...     log_likelihood,

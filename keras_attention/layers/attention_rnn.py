@@ -232,10 +232,10 @@ class AttentionRNN(keras.layers.Layer):
     def _noise(self, noise, inputs, memory, training):
         """What the attention draws with in all steps, or None."""
         if noise is None:
+            batch, steps, _ = ops.shape(inputs)
+            length = ops.shape(memory["value"])[1]
             return self.attention.draw_noise(
-                *ops.shape(inputs)[:2],
-                ops.shape(memory["value"])[1],
-                bool(training),
+                batch, steps, length, bool(training)
             )
         if not takes_noise(self.attention):
             raise ValueError(

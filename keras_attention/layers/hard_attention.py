@@ -194,8 +194,8 @@ class HardAttention(AdditiveAttention):
             use_causal_mask,
         )
         if noise is None and forced_sample is None:
-            sizes = (*ops.shape(query)[:2], ops.shape(key)[1])
-            noise = self.draw_noise(*sizes, training)
+            batch, steps, _ = ops.shape(query)
+            noise = self.draw_noise(batch, steps, ops.shape(key)[1], training)
         output, scores, extras = self.choose_and_read(
             query,
             *self.project(value, key),
@@ -381,8 +381,8 @@ class HardAttention(AdditiveAttention):
                 "for all steps before the loop, with `draw_noise`, and pass "
                 "each step its slice as `noise`."
             )
-        sizes = (*ops.shape(query)[:2], ops.shape(key)[1])
-        return self.draw_noise(*sizes, training)
+        batch, hypotheses, _ = ops.shape(query)
+        return self.draw_noise(batch, hypotheses, ops.shape(key)[1], training)
 
     def compute_output_spec(
         self,
