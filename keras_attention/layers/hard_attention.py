@@ -195,7 +195,9 @@ class HardAttention(AdditiveAttention):
         )
         if noise is None and forced_sample is None:
             batch, steps, _ = ops.shape(query)
-            noise = self.draw_noise(batch, steps, ops.shape(key)[1], training)
+            noise = self.draw_noise(
+                batch, steps, ops.shape(key)[1], bool(training)
+            )
         output, scores, extras = self.choose_and_read(
             query,
             *self.project(value, key),
