@@ -12,7 +12,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from benchmarks import rnn_search
+from benchmarks import rnn_search, scaling
 from benchmarks.steps import forward, forward_and_backward, normal
 from keras_attention import layers
 
@@ -102,6 +102,17 @@ def local_step(length):
         return forward(step, [query, *(memory[name] for name in names)])
 
     return make
+
+
+def attention_rnn(attention):
+    """A caption's decoder over the grid of an image (Xu et al., 2015)."""
+    return scaling.step(
+        layers.AttentionRNN(keras.layers.LSTMCell(256), attention),
+        (16, 12, 128),
+        (16, 196, 256),
+        output="outputs",
+        training=True,
+    )
 
 
 def import_package():
@@ -198,6 +209,19 @@ ROWS = {
         )
         for length in (256, 4096, 16384)
     },
+    **{
+        f"hard-{estimator}": Row(
+            f'HardAttention("{estimator}") in an AttentionRNN, forward and '
+            "backward in training, B=16, T=12, S=196, 256 units; peer "
+            "AdditiveAttention in it",
+            lambda estimator=estimator: attention_rnn(
+                layers.HardAttention(256, estimator)
+            ),
+            lambda: attention_rnn(layers.AdditiveAttention(256)),
+            bars=dict.fromkeys(EVERYWHERE, Bar(faster=1 / 1.15)),
+        )
+        for estimator in ("reinforce", "gumbel_straight_through")
+    },
     "rnn-search-training": Row(
         "RNNSearch, a step of `fit` with Adam, B=64, S=T=20, H=256, V=4000; "
         + TORCH_LOOP,
@@ -243,4 +267,15 @@ ROWS = {
         amount=2 * PRODUCT_SIZE**3 / 1e9,
         unit="GFLOP",
     ),
+}
+
+# Every layer at every length, for the table of exponents.
+SCALING = {
+    scaling.row(name, length): Row(
+        f"{name} at T={length}",
+        lambda make=make, length=length: make(length),
+        None,
+    )
+    for name, make in scaling.LAYERS.items()
+    for length in scaling.LENGTHS
 }

@@ -1,64 +1,149 @@
 """How the cost of every layer grows with the length of the sequence.
 
-`LAYERS` has a forward and backward step of each layer for a length T; the
-source is as long. `table` fits the exponents of time and memory.
+`LAYERS` has, for each, a function from a length T to a step of forward and
+backward, one example of 64 features. Both query and source are T long, except
+inside a recurrence, whose source alone grows.
 """
 
 import keras
 import numpy as np
-from keras import ops
 
 from benchmarks.steps import forward_and_backward, normal
 from keras_attention import layers
 
-LENGTHS = (256, 512, 1024, 2048)
-D = 64  # features everywhere
-STEPS = 16  # of a decoder, whose source alone grows
+ABOUT = (
+    "Forward and backward of each layer, one example of 64 features, T "
+    "queries on T positions (inside an `AttentionRNN` 16 steps on T "
+    "positions), one run per cell. The exponent of time is the slope of the "
+    "logarithms from the second length on; that of memory is fitted to a "
+    'fixed cost plus a power of T, and "flat" says that the last doubling '
+    "added less than 8 MB."
+)
+LENGTHS = (512, 1024, 2048, 4096)
+FEATURES, UNITS, STEPS = 64, 64, 16
+HEADS = dict(num_heads=4, key_dim=16)
 
 
-def attention(make, queries=None, **call):
-    """A layer that reads T positions with T queries, or with a few."""
+def step(layer, *shapes, output=None, **call):
+    """A step of a layer on arrays of the given shapes."""
+    arrays = [normal(*shape, seed=i) for i, shape in enumerate(shapes)]
+    layer(*(x[:, : 2 if i else None] for i, x in enumerate(arrays)))
 
-    def step(length):
-        layer = make()
-        arrays = [
-            normal(1, queries or length, D),
-            normal(1, length, D, seed=1),
-        ]
-        layer(*(x[:, :2] for x in arrays))
-        return forward_and_backward(layer, lambda *x: layer(*x, **call), arrays)
+    def run(*inputs):
+        result = layer(*inputs, **call)
+        return result if output is None else result[output]
 
-    return step
+    return forward_and_backward(layer, run, arrays)
+
+
+def attention(make, **call):
+    """Reads T positions with T queries."""
+    return lambda length: step(make(), *[(1, length, FEATURES)] * 2, **call)
 
 
 def sequence(make):
-    def step(length):
-        layer = make(length)
-        x = normal(1, length, D)
-        layer(x)
-        return forward_and_backward(layer, layer, [x])
-
-    return step
+    """Maps T positions."""
+    return lambda length: step(make(length), (1, length, FEATURES))
 
 
-def block(make):
-    def step(length):
-        layer = make()
-        arrays = [normal(1, length, D), normal(1, length, D, seed=1)]
-        layer(*arrays)
-        return forward_and_backward(layer, layer, arrays)
-
-    return step
-
-
-def recurrent(length):
-    layer = layers.AttentionRNN(
-        keras.layers.GRUCell(D), layers.AdditiveAttention(D)
+def recurrence(make):
+    """Reads T positions in each of a few steps."""
+    return lambda length: step(
+        layers.AttentionRNN(keras.layers.GRUCell(FEATURES), make()),
+        (1, STEPS, FEATURES),
+        (1, length, FEATURES),
+        output="outputs",
+        training=True,
     )
-    arrays = [normal(1, STEPS, D), normal(1, length, D, seed=1)]
-    layer(*arrays)
 
-    def outputs(*inputs):
-        return layer(*inputs, training=True)["outputs"]
 
-    return forward_and_backward(layer, outputs, arrays)
+LAYERS = {
+    "AdditiveAttention": attention(lambda: layers.AdditiveAttention(UNITS)),
+    "HardAttention": attention(
+        lambda: layers.HardAttention(UNITS, "straight_through"), training=True
+    ),
+    "LuongAttention": attention(lambda: layers.LuongAttention("general")),
+    "LocalAttention, window 10": attention(
+        lambda: layers.LocalAttention(10, "monotonic", "general")
+    ),
+    "LocalAttention, window 10, predictive": attention(
+        lambda: layers.LocalAttention(10, "predictive", "general")
+    ),
+    "MultiHeadAttention": attention(lambda: layers.MultiHeadAttention(**HEADS)),
+    "TransformerEncoderBlock": sequence(
+        lambda length: layers.TransformerEncoderBlock(4 * FEATURES, 4)
+    ),
+    "TransformerDecoderBlock": attention(
+        lambda: layers.TransformerDecoderBlock(4 * FEATURES, 4)
+    ),
+    "AttentionRNN, AdditiveAttention": recurrence(
+        lambda: layers.AdditiveAttention(UNITS)
+    ),
+    "FeedForward": sequence(lambda length: layers.FeedForward(4 * FEATURES)),
+    "PositionEmbedding": sequence(layers.PositionEmbedding),
+    "SinePositionEncoding": sequence(
+        lambda length: layers.SinePositionEncoding()
+    ),
+    "RotaryEmbedding": sequence(lambda length: layers.RotaryEmbedding()),
+    "StochasticDepth": sequence(lambda length: layers.StochasticDepth(0.1)),
+}
+
+
+def row(name, length):
+    """The name of a layer's row of numbers."""
+    return f"scaling/{name}/{length}"
+
+
+def time_exponent(seconds):
+    """The slope of a line through the logarithms, from the second length on.
+
+    What a step costs at any length weighs most at the first.
+    """
+    return float(np.polyfit(np.log(LENGTHS[1:]), np.log(seconds[1:]), 1)[0])
+
+
+def memory_exponent(megabytes, least=8.0):
+    """The exponent p of `fixed + a T^p`, by how the growth itself grows.
+
+    Compilers take tens of megabytes at any length, so that a line through
+    the numbers would say nothing. None if the last doubling adds less than
+    `least`: then it is noise that is measured.
+    """
+    growth = np.diff(megabytes)
+    if growth[-1] < least:
+        return None
+    return float(np.log2(growth[-1] / max(growth[-2], 1e-3)))
+
+
+HEAD = [
+    "layer",
+    "backend",
+    *(f"s, T={length}" for length in LENGTHS),
+    "exponent",
+    *(f"MB, T={length}" for length in LENGTHS),
+    "exponent",
+]
+
+
+def lines(numbers, backends):
+    """The rows of the table, of the runs of `python -m benchmarks`."""
+    for name in LAYERS:
+        for backend in backends:
+            keys = [f"{row(name, length)}/{backend}" for length in LENGTHS]
+            if not all(key in numbers for key in keys):
+                continue
+            cells = [name, backend]
+            for what, fit in (
+                ("seconds", time_exponent),
+                ("megabytes", memory_exponent),
+            ):
+                costs = [
+                    float(
+                        np.median([run[what] for run in numbers[key]["ours"]])
+                    )
+                    for key in keys
+                ]
+                slope = fit(costs)
+                cells += [f"{cost:.3g}" for cost in costs]
+                cells.append("flat" if slope is None else f"{slope:.2f}")
+            yield cells
