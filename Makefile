@@ -69,14 +69,14 @@ demo: $(VENV)/.demo
 # TensorFlow beside the two others, which takes two cores half of the time.
 test: $(VENV)/.test
 	@others=$$(mktemp); \
-	$(MAKE) --keep-going test-jax test-torch > "$$others" 2>&1 & \
+	$(MAKE) --no-print-directory --keep-going test-jax test-torch > "$$others" 2>&1 & \
 	pid=$$!; status=0; \
-	$(MAKE) test-tensorflow || status=1; \
+	$(MAKE) --no-print-directory test-tensorflow || status=1; \
 	wait $$pid || status=1; \
 	cat "$$others"; rm "$$others"; \
 	exit $$status
 
-test-all: SELECT := slow or not slow
+test-all: export SELECT := slow or not slow
 test-all: test
 
 test-tensorflow: $(VENV)/.test
