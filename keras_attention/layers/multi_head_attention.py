@@ -8,7 +8,14 @@ from keras_attention.layers.attention import Attention, cloned
 from keras_attention.ops import checks
 from keras_attention.ops.dot_product import dot_product_attention
 from keras_attention.ops.folding import Folded
-from keras_attention.ops.masks import agree, both, concrete_value, joint_mask
+from keras_attention.ops.masks import (
+    agree,
+    both,
+    concrete_value,
+    joint_mask,
+    window_mask,
+)
+from keras_attention.ops.sliding_window import sliding_window_attention
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -43,7 +50,8 @@ class MultiHeadAttention(Attention):
             batch and features if None. Several axes are read as one, the
             last of them moving fastest.
         sliding_window: If w is given, query t reads positions with
-            |t - s| <= w - 1 only.
+            |t - s| <= w - 1 only, in time and memory O(T x w) unless scores
+            are asked for or an `attention_bias` is given.
         flash_attention: True for the backend's fused kernel or an error,
             False for no fused kernel, None for what is best.
         kernel_initializer: Initializer of the kernels.
@@ -317,6 +325,8 @@ class MultiHeadAttention(Attention):
         dropout_rate,
         causal=False,
         bias=None,
+        pair_mask=None,
+        window=None,
     ):
         flash_attention = self.flash_attention
         if flash_attention is None:
@@ -327,18 +337,26 @@ class MultiHeadAttention(Attention):
                 "attention is enabled. Please disable flash attention to "
                 "access attention scores. Received: flash_attention=True."
             )
-        return dot_product_attention(
-            query,
-            key,
-            value,
-            mask,
-            causal,
-            bias,
+        options = (
             self.key_dim**-0.5,
             dropout_rate,
             getattr(self._dropout_layer, "seed_generator", None),
             return_scores,
             flash_attention,
+        )
+        if window is not None and bias is None:
+            # Masks stay apart: joined, they would be (B, N, T, S).
+            masks = mask, pair_mask
+            return sliding_window_attention(
+                query, key, value, *window, *masks, None, *options
+            )
+        if window is not None:
+            sizes = ops.shape(query)[1], ops.shape(key)[1]
+            inside = window_mask(*sizes, *window)[None, None]
+            pair_mask = both(pair_mask, inside)
+        mask = both(mask, pair_mask)
+        return dot_product_attention(
+            query, key, value, mask, causal, bias, *options
         )
 
     def _project_heads(self, query, heads):
@@ -375,27 +393,24 @@ class MultiHeadAttention(Attention):
             folded = None
             # Of its own: joined with the others it would be (B, T, S).
             row_mask = joint_mask(query, key, query_mask)  # (B, T, 1)
-            mask = joint_mask(
-                query, key, None, value_mask, key_mask, attention_mask
+            mask = joint_mask(query, key, None, value_mask, key_mask)
+            attention_mask = joint_mask(
+                query, key, attention_mask=attention_mask
             )
             self._check_mask_heads(attention_mask)
-            attention_mask = None
         heads = (self._query_dense(query), *self.project(value, key))
         heads_q, heads_k, heads_v = map(folded.fold, heads) if folded else heads
-        if self.sliding_window is not None:
-            window = self._window_mask(heads_q, heads_k)
-            attention_mask = both(attention_mask, window)
-        if attention_mask is not None and mask is not None:
-            mask = mask if len(mask.shape) == 4 else mask[:, None]
         output, scores = self._read_heads(
             heads_q,
             heads_k,
             heads_v,
-            both(mask, attention_mask),
+            _with_heads(mask),
             return_attention_scores,
             self.dropout if training else 0.0,
             use_causal_mask,
             self._check_bias(attention_bias, query, key),
+            _with_heads(attention_mask),
+            self._window(use_causal_mask),
         )
         if row_mask is not None:
             output = ops.where(row_mask[..., None], output, 0.0)
@@ -407,12 +422,12 @@ class MultiHeadAttention(Attention):
         output = self._project_heads(query, output)
         return (output, scores) if return_attention_scores else output
 
-    def _window_mask(self, query, key):
-        """`(1, 1, T, S)`, True within the window."""
-        rows = ops.arange(ops.shape(query)[1], dtype="int32")
-        columns = ops.arange(ops.shape(key)[1], dtype="int32")
-        distance = ops.abs(rows[:, None] - columns[None, :])
-        return (distance < self.sliding_window)[None, None]
+    def _window(self, causal):
+        """How many positions a query reads before and after it, or None."""
+        if self.sliding_window is None:
+            return None
+        reach = self.sliding_window - 1
+        return reach, 0 if causal else reach
 
     def _check_mask_heads(self, mask):
         if mask is None or len(mask.shape) != 4:
@@ -674,6 +689,13 @@ def _write(buffer, position, new):
         return buffer.index_copy_(1, index.long(), new)
     start = (0, position[0], *[0] * (len(buffer.shape) - 2))
     return ops.slice_update(buffer, start, new)
+
+
+def _with_heads(mask):
+    """A mask `(B, T, S)` as `(B, 1, T, S)`."""
+    if mask is None or len(mask.shape) == 4:
+        return mask
+    return mask[:, None]
 
 
 def _key_value_heads(num_key_value_heads, num_heads):

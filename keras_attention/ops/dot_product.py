@@ -5,7 +5,7 @@ from keras_attention.ops import blocks
 from keras_attention.ops.additive import on_accelerator
 from keras_attention.ops.attention import dropout
 from keras_attention.ops.checks import known
-from keras_attention.ops.masks import both
+from keras_attention.ops.masks import both, window_mask
 from keras_attention.ops.softmax import masked_softmax, wide_dtype
 from keras_attention.ops.tiles import Tiles, tiled_attention
 
@@ -80,23 +80,29 @@ def dot_product_attention(
     # A decoder's step has no more to save than it reads.
     if length == 1 or not blocks.is_traced_by_tensorflow(query):
         return _dense_output(*arguments), None
-    return _attention_of_unknown_length(*arguments), None
+    return attention_of_unknown_length(*arguments), None
 
 
 def _tiles_from():
     return TILES_FROM_ON_ACCELERATOR if on_accelerator() else TILES_FROM
 
 
-def _attention_of_unknown_length(query, key, value, mask, causal, bias, scale):
+def attention_of_unknown_length(
+    query, key, value, mask, causal, bias, scale, window=None
+):
     """Chooses between one product and tiles once the lengths are known.
 
-    Lengths are unknown on TensorFlow only.
+    Lengths are unknown on TensorFlow only. Arguments of `tiled_attention`.
     """
     inputs = (query, key, value) if bias is None else (query, key, value, bias)
-    tiles = Tiles(query, key, mask, causal, scale)
+    tiles = Tiles(query, key, mask, causal, scale, window)
 
     def dense(query, key, value, bias=None):
-        return _dense_output(query, key, value, mask, causal, bias, scale)
+        readable = mask
+        if window is not None:
+            sizes = ops.shape(query)[1], ops.shape(key)[1]
+            readable = both(mask, window_mask(*sizes, *window)[None, None])
+        return _dense_output(query, key, value, readable, causal, bias, scale)
 
     def log_sum(output):
         return ops.zeros_like(output[..., :1], tiles.dtype)

@@ -3,29 +3,40 @@
 from keras import ops
 
 from keras_attention.ops import blocks
+from keras_attention.ops.checks import known
+from keras_attention.ops.masks import both
 from keras_attention.ops.softmax import wide_dtype
 
 # Tiles of QUERIES x KEYS logits, one head at a time: of the sizes tried the
 # best on a CPU, with XLA and without. Smaller tiles of a causal product leave
-# out more of what is after the diagonal.
+# out more of what is after the diagonal, those of a window more around it.
 QUERIES, KEYS, CAUSAL_KEYS = 256, 4096, 512
 
 
 def tiled_attention(
-    query, key, value, mask=None, causal=False, bias=None, scale=1.0
+    query,
+    key,
+    value,
+    mask=None,
+    causal=False,
+    bias=None,
+    scale=1.0,
+    window=None,
 ):
     """The output of `dot_product_attention`, computed tile by tile.
 
     Goes through one head after the other, through its queries in blocks, and
     for each block through the keys in blocks, with the running softmax of
-    Milakov and Gimelshein, 2018. Causal blocks after the diagonal are not
-    computed. For the gradient, only the output and the logarithm of each
-    row's sum are kept, and the tiles computed again (Dao et al., 2022).
+    Milakov and Gimelshein, 2018. Blocks after the diagonal of a causal
+    product, or outside of a window, are not computed. For the gradient, only
+    the output and the logarithm of each row's sum are kept, and the tiles
+    computed again (Dao et al., 2022).
 
-    Arguments and result are those of `dot_product_attention`. There is no
-    second derivative.
+    Arguments and result are those of `dot_product_attention`; `window` is
+    None, or a pair of ints: query t reads `t - window[0]` to
+    `t + window[1]`. There is no second derivative.
     """
-    tiles = Tiles(query, key, mask, causal, scale)
+    tiles = Tiles(query, key, mask, causal, scale, window)
     inputs = (query, key, value) if bias is None else (query, key, value, bias)
     return blocks.with_gradient(tiles.forward, tiles.backward)(*inputs)
 
@@ -33,13 +44,17 @@ def tiled_attention(
 class Tiles:
     """The loops over heads and tiles, forward and backward."""
 
-    def __init__(self, query, key, mask=None, causal=False, scale=1.0):
+    def __init__(
+        self, query, key, mask=None, causal=False, scale=1.0, window=None
+    ):
         self.dtype = wide_dtype(query.dtype)
         self.scale = scale
-        self.causal = causal
+        self.before, self.after = window or (None, 0 if causal else None)
         self.group = query.shape[2] // key.shape[2]
         self.queries = _block_size(query.shape[1], QUERIES)
-        self.keys = _block_size(key.shape[1], CAUSAL_KEYS if causal else KEYS)
+        self.keys = _block_size(
+            key.shape[1], KEYS if self.after is None else CAUSAL_KEYS
+        )
         self.key_length = ops.shape(key)[1]
         self.mask = mask
         if mask is not None:
@@ -163,7 +178,7 @@ class Tiles:
                 ops.zeros((rows, width), self.dtype),
             )
             peak, total, context = ops.fori_loop(
-                0, self.num_keys(row, key_length), tile, start
+                *self.key_blocks(row, key_length), tile, start
             )
             # A row with nothing to read has a sum of 0, and a context of 0.
             total = ops.where(total > 0, total, 1.0)
@@ -263,7 +278,7 @@ class Tiles:
             of_query, *others = gradients
             of_query_i = ops.zeros((rows, sizes[0]), self.dtype)
             of_query_i, *others = ops.fori_loop(
-                0, self.num_keys(row, key_length), tile, (of_query_i, *others)
+                *self.key_blocks(row, key_length), tile, (of_query_i, *others)
             )
             return ops.slice_update(of_query, (row, 0), of_query_i), *others
 
@@ -289,29 +304,31 @@ class Tiles:
         readable = None
         if self.hide_padding:
             readable = columns < self.key_length
-        if self.causal:
-            before = rows >= columns
-            readable = before if readable is None else readable & before
+        if self.after is not None:
+            readable = both(readable, columns <= rows + self.after)
+        if self.before is not None:
+            readable = both(readable, columns >= rows - self.before)
         if mask is not None:
             sizes = (self.queries, self.keys)
             given = blocks.take_block(mask, (row, column), sizes)
-            readable = given if readable is None else readable & given
+            readable = both(readable, given)
         return readable
 
-    def num_keys(self, row, key_length):
-        """How many blocks of keys the queries from `row` on may read."""
-        all_blocks = key_length // self.keys
-        if not self.causal:
-            return all_blocks
-        seen = blocks.num_blocks(row + self.queries, self.keys)
-        if isinstance(seen, int) and isinstance(all_blocks, int):
-            return min(seen, all_blocks)
-        return ops.minimum(seen, all_blocks)
+    def key_blocks(self, row, key_length):
+        """The first block of keys that the queries from `row` on may read,
+        and the one behind the last."""
+        first, end = 0, key_length // self.keys
+        if self.before is not None:
+            first = ops.maximum(row - self.before, 0) // self.keys
+        if self.after is not None:
+            seen = blocks.num_blocks(row + self.queries + self.after, self.keys)
+            end = ops.minimum(seen, end)
+        return first, end
 
 
 def _block_size(length, largest):
     """The size of as few, equal blocks as can be; `largest` if unknown."""
-    if length is None:
+    if not known(length):
         return largest
     return blocks.num_blocks(length, blocks.num_blocks(length, largest))
 
