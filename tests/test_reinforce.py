@@ -251,9 +251,7 @@ def test_semi_sampling_mixes_the_hard_and_the_soft_gradient(toy, exact):
         return ops.sum(toy.run(soft)[0])
 
     _, by_soft = weight_gradients(soft_likelihood, toy.variables)
-    mixed = [
-        0.5 * h + 0.5 * s for h, s in zip(exact[1], by_soft, strict=True)
-    ]
+    mixed = [0.5 * h + 0.5 * s for h, s in zip(exact[1], by_soft, strict=True)]
 
     def loss():
         paths = np.concatenate([PATHS, soft])

@@ -88,8 +88,8 @@ def weights_of(sample, logits, scores, noise, mask, estimator, temperature):
 def log_probability_and_entropy(chosen, scores, log_scores):
     """Of a one-hot choice `(B, T, S)` and of all scores: `(B, T)` each.
 
-        log_probability = log alpha[s],  0 where nothing was chosen
-        entropy         = - sum_s alpha[s] log alpha[s]
+    log_probability = log alpha[s],  0 where nothing was chosen
+    entropy         = - sum_s alpha[s] log alpha[s]
     """
     log_probability = ops.sum(chosen * log_scores, axis=-1)
     return log_probability, -ops.sum(scores * log_scores, axis=-1)

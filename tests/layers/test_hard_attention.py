@@ -326,9 +326,7 @@ def test_a_schedule_sets_the_temperature_and_a_file_keeps_it(tmp_path):
     model.compile("sgd", "mse")
     x = arrays((B, T, D), (B, S, V))
     schedule = TemperatureSchedule(lambda epoch: 1.0 / (1 + epoch))
-    model.fit(
-        x, np.zeros((B, T, V)), epochs=4, callbacks=[schedule], verbose=0
-    )
+    model.fit(x, np.zeros((B, T, V)), epochs=4, callbacks=[schedule], verbose=0)
     assert float(layer.temperature_variable) == 0.25
     assert layer.get_config()["temperature"] == 2.0
     model.save(tmp_path / "model.keras")
