@@ -2,10 +2,13 @@
 
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.attention_rnn import AttentionRNN
+from keras_attention.layers.coverage_attention import CoverageAttention
 from keras_attention.layers.feed_forward import FeedForward
 from keras_attention.layers.hard_attention import HardAttention
 from keras_attention.layers.local_attention import LocalAttention
+from keras_attention.layers.location_attention import LocationAttention
 from keras_attention.layers.luong_attention import LuongAttention
+from keras_attention.layers.monotonic_attention import MonotonicAttention
 from keras_attention.layers.multi_head_attention import (
     MultiHead,
     MultiHeadAttention,
@@ -24,10 +27,13 @@ from keras_attention.layers.transformer_encoder_block import (
 __all__ = [
     "AdditiveAttention",
     "AttentionRNN",
+    "CoverageAttention",
     "FeedForward",
     "HardAttention",
     "LocalAttention",
+    "LocationAttention",
     "LuongAttention",
+    "MonotonicAttention",
     "MultiHead",
     "MultiHeadAttention",
     "PositionEmbedding",

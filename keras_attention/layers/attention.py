@@ -6,6 +6,7 @@ from keras_attention.ops.masks import (
     agree,
     as_mask,
     check_mask_shape,
+    concrete_value,
     joint_mask,
 )
 
@@ -160,11 +161,30 @@ class Attention(keras.layers.Layer):
         """
         return {}
 
-    def step_spec(self, batch):
+    def draws(self, training):
+        """Whether `draw_noise` has anything to draw."""
+        return False
+
+    def _step_noise(self, query, key, training):
+        """The noise of a step that was given none, for `(B, K)` queries."""
+        if not self.draws(training):
+            return {}
+        if keras.backend.backend() == "jax" and concrete_value(query) is None:
+            raise ValueError(
+                "A step that JAX compiles cannot draw: a loop around it would "
+                "draw once for all of its steps. Received: noise=None. Draw "
+                "for all steps before the loop, with `draw_noise`, and pass "
+                "each step its slice as `noise`."
+            )
+        batch, hypotheses, _ = ops.shape(query)
+        return self.draw_noise(batch, hypotheses, ops.shape(key)[1], training)
+
+    def step_spec(self, batch, length):
         """Specs of what each step reports beside scores, and of the state.
 
         Args:
             batch: B, an int or None.
+            length: S, an int or None.
 
         Returns:
             Two dicts of KerasTensors with leading axis B.

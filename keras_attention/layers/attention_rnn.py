@@ -543,7 +543,7 @@ class AttentionRNN(keras.layers.Layer):
         # Keras gives masks to the outputs in the order of their names, and
         # cannot tell whether there are scores: what comes before them gets
         # one, which is all but the scores and the last state.
-        extras, _ = self.attention.step_spec(inputs.shape[0])
+        extras, _ = self.attention.step_spec(inputs.shape[0], None)
         names = sorted({"contexts", "outputs", *extras})
         return [previous_mask for name in names if name < "scores"]
 
@@ -564,7 +564,9 @@ class AttentionRNN(keras.layers.Layer):
         context, scores = self.attention.compute_output_spec(
             query, memory, return_attention_scores=True
         )
-        extras, attention_state = self.attention.step_spec(batch)
+        extras, attention_state = self.attention.step_spec(
+            batch, memory.shape[1]
+        )
 
         def spec(*shape):
             return keras.KerasTensor(shape, self.compute_dtype)

@@ -210,6 +210,9 @@ class HardAttention(AdditiveAttention):
         result += [extras] if return_extras else []
         return tuple(result) if len(result) > 1 else output
 
+    def draws(self, training):
+        return training or self.inference == "sample"
+
     def draw_noise(self, batch, steps, length, training=False):
         """Draws for some steps at once; see `Attention.draw_noise`.
 
@@ -219,7 +222,7 @@ class HardAttention(AdditiveAttention):
             empty if there is nothing to draw: outside training, unless
             `inference` is "sample".
         """
-        if not training and self.inference != "sample":
+        if not self.draws(training):
             return {}
         seed = self.seed_generator
         noise = {"gumbel": sampling.gumbel_noise((batch, steps, length), seed)}
@@ -317,7 +320,7 @@ class HardAttention(AdditiveAttention):
             sample = ops.where(noise["soft"], -1, sample)
         return sample
 
-    def step_spec(self, batch):
+    def step_spec(self, batch, length):
         return self._extras_spec((batch,)), {}
 
     def _extras_spec(self, shape):
@@ -372,19 +375,6 @@ class HardAttention(AdditiveAttention):
         if return_attention_scores:
             extras["scores"] = scores
         return self._step_result(context, extras, single, state)
-
-    def _step_noise(self, query, key, training):
-        if not training and self.inference != "sample":
-            return {}
-        if keras.backend.backend() == "jax" and concrete_value(query) is None:
-            raise ValueError(
-                "A step that JAX compiles cannot draw: a loop around it would "
-                "draw once for all of its steps. Received: noise=None. Draw "
-                "for all steps before the loop, with `draw_noise`, and pass "
-                "each step its slice as `noise`."
-            )
-        batch, hypotheses, _ = ops.shape(query)
-        return self.draw_noise(batch, hypotheses, ops.shape(key)[1], training)
 
     def compute_output_spec(
         self,

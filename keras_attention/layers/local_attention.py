@@ -335,7 +335,7 @@ class LocalAttention(LuongScores):
         batch = ops.shape(memory["key"])[0]
         return {"position": ops.zeros((batch,), dtype="int32")}
 
-    def step_spec(self, batch):
+    def step_spec(self, batch, length):
         extras = {
             "position": keras.KerasTensor((batch,), self._position_dtype())
         }

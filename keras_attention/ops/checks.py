@@ -1,5 +1,6 @@
 """Checks of constructor arguments that many layers share."""
 
+import math
 import numbers
 
 import numpy as np
@@ -42,6 +43,19 @@ def positive(value, name):
         raise ValueError(
             f"`{name}` must be positive. Received: {name}={value!r}. "
             "Pass a number above 0."
+        )
+    return float(value)
+
+
+def number(value, name, lowest=-math.inf):
+    """Returns `value` as a float, or raises unless it is a finite number."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value) or value < lowest:
+        kind = "a finite number"
+        if math.isfinite(lowest):
+            kind += f" of at least {lowest}"
+        raise ValueError(
+            f"`{name}` must be {kind}. Received: {name}={value!r}."
         )
     return float(value)
 
