@@ -147,8 +147,9 @@ def interpolation_matrix(old, new, interpolation):
         rises, run = (2 * entries + 1) * old - new, 2 * new
     # Entries beyond the ends are copies of the last; Pillow's rule has none.
     beyond = 0 if interpolation == "bicubic_antialias" else 2
-    taps = np.arange(-beyond, old + beyond, dtype="int32")
-    distances = _cast(xp, rises - run * taps, dtype) / _cast(xp, run, dtype)
+    taps = np.arange(-beyond, old + beyond)
+    distances = rises - run * _cast(xp, taps, "int32")
+    distances = _cast(xp, distances, dtype) / _cast(xp, run, dtype)
     if interpolation == "bicubic_antialias":
         widening = xp.maximum(_cast(xp, old / new, dtype), 1)
         weights = _cubic(xp, distances / widening, a=-0.5)
