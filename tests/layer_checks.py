@@ -17,6 +17,7 @@ from keras_attention import layers
 
 B, T, S = 2, 5, 7  # batch, query positions, memory positions
 D, V = 6, 11  # features of query and memory
+HEIGHT, WIDTH = 4, 3  # of a feature map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,6 +173,33 @@ CASES = {
     "learned positions": sequence(
         partial(layers.PositionEmbedding, 13), smooth=False
     ),
+    "learned positions, resampled": sequence(
+        partial(
+            layers.PositionEmbedding,
+            grid_shape=(13,),
+            num_prefix_tokens=1,
+            interpolation="bicubic_antialias",
+        ),
+        smooth=False,
+    ),
+    "learned positions of an image": Case(
+        partial(
+            layers.PositionEmbedding,
+            grid_shape=(2, 5),
+            interpolation="bilinear_align_corners",
+        ),
+        {"inputs": (B, HEIGHT, WIDTH, D)},
+        smooth=False,
+    ),
+    "learned positions of a video": Case(
+        partial(
+            layers.PositionEmbedding,
+            grid_shape=(3, 2, 3),
+            interpolation="bicubic",
+        ),
+        {"inputs": (B, 2, HEIGHT, WIDTH, D)},
+        smooth=False,
+    ),
     "rotary positions": sequence(partial(layers.RotaryEmbedding)),
     "stochastic depth": sequence(partial(layers.StochasticDepth, 0.5)),
 }
@@ -210,10 +238,15 @@ def run(layer, case, inputs=None, **kwargs):
     return numpy(main(layer(**(inputs or case.inputs()), **kwargs)))
 
 
+def unknown(shape):
+    """A shape with all sizes but that of the features unknown."""
+    return (*(None for _ in shape[:-1]), shape[-1])
+
+
 def functional(layer, case, **kwargs):
     """A model of the layer, sizes other than features unknown."""
     symbolic = {
-        name: keras.Input((None, shape[-1]), name=name)
+        name: keras.Input(unknown(shape)[1:], name=name)
         for name, shape in case.shapes.items()
     }
     return keras.Model(symbolic, layer(**symbolic, **kwargs))

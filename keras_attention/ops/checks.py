@@ -37,6 +37,17 @@ def positive_int(value, name):
     return int(value)
 
 
+def non_negative_int(value, name):
+    """Returns `value` as an int, or raises unless it is one of at least 0."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < 0:
+        raise ValueError(
+            f"`{name}` must be a whole number, 0 or more. "
+            f"Received: {name}={value!r}. Pass 0 for none."
+        )
+    return int(value)
+
+
 def positive(value, name):
     """Returns `value` as a float, or raises unless it is above 0."""
     if not isinstance(value, numbers.Real) or not float(value) > 0:
