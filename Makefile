@@ -22,7 +22,8 @@ DEMO_FOLDER ?= runs/demo
 # Two pips must not write to one environment.
 .NOTPARALLEL:
 .PHONY: help demo test test-all test-tensorflow test-jax test-torch lint \
-	lint-style lint-imports lint-types format dist bench clean
+	lint-style lint-imports lint-types format dist bench docs docs-links \
+	support clean
 
 help:
 	@echo "make demo      train RNNSearch and see what it reads (TensorFlow)"
@@ -32,7 +33,9 @@ help:
 	@echo "make format    rewrite the code in the style that lint asks for"
 	@echo "make dist      wheel and sdist, tried on each backend"
 	@echo "make bench     time and memory against peers"
-	@echo "make clean     remove .venv, dist and caches"
+	@echo "make docs      the site, in site/index.html"
+	@echo "make support   run what the site's support table says"
+	@echo "make clean     remove .venv, dist, site and caches"
 
 $(VENV)/.created:
 	@echo "Creating $(VENV)"
@@ -55,6 +58,11 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.created
 $(VENV)/.bench: pyproject.toml $(VENV)/.test
 	@echo "Installing the bench extra into $(VENV)"
 	@$(INSTALL) -e ".[bench]"
+	@touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/.created
+	@echo "Installing TensorFlow and the docs and test extras into $(VENV)"
+	@$(INSTALL) -e ".[tensorflow,docs,test]"
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml | $(VENV)/.created
@@ -113,7 +121,18 @@ dist: $(VENV)/.lint
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
+# Warnings are errors, and so is a picture that a page asks another host for.
+docs: $(VENV)/.docs
+	rm -rf site
+	$(BIN)/sphinx-build -n -W --keep-going -E -q -d build/doctrees docs site
+	$(BIN)/python tools/check_site.py site
+	@echo "Open site/index.html"
+
+# Asks the other hosts that pages link to: needs the network.
+docs-links: $(VENV)/.docs
+	$(BIN)/sphinx-build -E -q -b linkcheck -d build/doctrees docs build/links
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache
-	find keras_attention applications benchmarks tests tools \
+	rm -rf $(VENV) build dist site docs/images/api .pytest_cache .ruff_cache .import_linter_cache
+	find keras_attention applications benchmarks docs tests tools \
 		-name __pycache__ -type d -prune -exec rm -rf {} +
