@@ -6,6 +6,7 @@ from keras_attention.ops.additive import on_accelerator
 from keras_attention.ops.attention import dropout
 from keras_attention.ops.checks import known
 from keras_attention.ops.masks import both
+from keras_attention.ops.relative import toeplitz
 from keras_attention.ops.softmax import masked_softmax, wide_dtype
 from keras_attention.ops.tiles import Tiles, tiled_attention
 
@@ -29,10 +30,12 @@ def dot_product_attention(
     seed=None,
     return_scores=False,
     flash_attention=None,
+    offset_bias=None,
 ):
     """Reads values by the scaled dot product of queries and keys.
 
         logits[n, t, s] = scale * query[t, n] . key[s, n] + bias[n, t, s]
+                          + offset_bias[n, s - t + T - 1]
         output[t, n]    = sum_s softmax_s(logits[n, t])[s] * value[s, n]
 
     Vaswani et al., 2017, section 3.2.1, for N heads at once. A row with
@@ -56,6 +59,8 @@ def dot_product_attention(
         return_scores: Whether the scores are asked for.
         flash_attention: True for the backend's fused kernel or an error,
             False for no fused kernel, None for what is best.
+        offset_bias: `(N, T + S - 1)`, added to the logits by offset: what
+            `ops.relative` calls a table.
 
     Returns:
         Output `(B, T, N, Hv)`, and scores `(B, N, T, S)` (before dropout)
@@ -66,10 +71,19 @@ def dot_product_attention(
         mask = mask[:, None]  # (B, 1, T, S)
     if return_scores or dropout_rate:
         output, scores = dense_attention(
-            query, key, value, mask, causal, bias, scale, dropout_rate, seed
+            query,
+            key,
+            value,
+            mask,
+            causal,
+            bias,
+            scale,
+            offset_bias,
+            dropout_rate,
+            seed,
         )
         return output, scores if return_scores else None
-    arguments = (query, key, value, mask, causal, bias, scale)
+    arguments = (query, key, value, mask, causal, bias, scale, offset_bias)
     if has_fused_kernel(query, value, flash_attention):
         return fused_attention(*arguments, flash_attention), None
     length, key_length = query.shape[1], key.shape[1]
@@ -87,16 +101,23 @@ def _tiles_from():
     return TILES_FROM_ON_ACCELERATOR if on_accelerator() else TILES_FROM
 
 
-def _attention_of_unknown_length(query, key, value, mask, causal, bias, scale):
+def _attention_of_unknown_length(
+    query, key, value, mask, causal, bias, scale, offset_bias
+):
     """Chooses between one product and tiles once the lengths are known.
 
     Lengths are unknown on TensorFlow only.
     """
-    inputs = (query, key, value) if bias is None else (query, key, value, bias)
-    tiles = Tiles(query, key, mask, causal, scale)
+    tiles = Tiles(query, key, mask, causal, scale, bias, offset_bias)
+    given = [bias is not None, offset_bias is not None]
+    inputs = (query, key, value, bias, offset_bias)
 
-    def dense(query, key, value, bias=None):
-        return _dense_output(query, key, value, mask, causal, bias, scale)
+    def dense(query, key, value, *biases):
+        rest = iter(biases)
+        bias, offset_bias = (next(rest) if is_ else None for is_ in given)
+        return _dense_output(
+            query, key, value, mask, causal, bias, scale, offset_bias
+        )
 
     def log_sum(output):
         return ops.zeros_like(output[..., :1], tiles.dtype)
@@ -106,7 +127,7 @@ def _attention_of_unknown_length(query, key, value, mask, causal, bias, scale):
         tiles,
         dense,
         lambda output: (output, log_sum(output)),
-        inputs,
+        [x for x in inputs if x is not None],
     )
 
 
@@ -118,6 +139,7 @@ def dense_attention(
     causal=False,
     bias=None,
     scale=1.0,
+    offset_bias=None,
     dropout_rate=0.0,
     seed=None,
 ):
@@ -134,6 +156,9 @@ def dense_attention(
     logits = ops.reshape(logits, (batch, heads, length, key_length))
     if bias is not None:
         logits = logits + ops.cast(bias, logits.dtype)
+    if offset_bias is not None:
+        offset_bias = toeplitz(offset_bias, length, key_length)  # (N, T, S)
+        logits = logits + ops.cast(offset_bias, logits.dtype)
     if causal:
         mask = both(mask, _is_causal(0, 0, length, key_length))
     scores = masked_softmax(logits, mask)  # (B, N, T, S)
@@ -193,10 +218,15 @@ def fused_attention(
     causal=False,
     bias=None,
     scale=1.0,
+    offset_bias=None,
     flash_attention=None,
 ):
     """Output of `dot_product_attention` by the backend's own kernel."""
     readable = None
+    if offset_bias is not None:
+        # Kernels take a bias for each pair.
+        pairs = toeplitz(offset_bias, query.shape[1], key.shape[1])[None]
+        bias = pairs if bias is None else bias + pairs
     if mask is not None:
         if causal:
             length, key_length = query.shape[1], key.shape[1]
