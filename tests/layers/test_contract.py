@@ -20,6 +20,7 @@ from tests.layer_checks import (
 )
 
 attending = names(lambda case: case.attends)
+stepping = names(lambda case: case.attends and case.steps)
 with_scores = names(lambda case: case.has_scores)
 with_dropout = names(lambda case: case.has_dropout)
 
@@ -90,7 +91,7 @@ def test_low_precision_is_close_to_float32(name, policy):
     np.testing.assert_allclose(numpy(result), expected, atol=0.15)
 
 
-@names()
+@names(lambda case: not case.of_pairs)
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_it_learns_a_step_with_and_without_xla(name, jit_compile):
     if jit_compile and keras.backend.backend() == "torch":
@@ -356,7 +357,7 @@ def test_the_gradient_is_that_of_a_small_step(name):
     assert slope == pytest.approx(expected, rel=2e-2, abs=2e-2)
 
 
-@attending
+@stepping
 def test_stepping_equals_the_call(name):
     layer, case = fresh(name)
     inputs = case.inputs()
@@ -382,7 +383,7 @@ def test_stepping_equals_the_call(name):
             )
 
 
-@attending
+@stepping
 def test_a_layer_that_only_ever_stepped_is_built(name):
     layer, case = fresh(name)
     inputs = case.inputs()
@@ -395,7 +396,7 @@ def test_a_layer_that_only_ever_stepped_is_built(name):
     )
 
 
-@attending
+@stepping
 def test_hypotheses_share_one_memory(name):
     layer, case = fresh(name)
     value = case.inputs()["value"]
@@ -417,7 +418,7 @@ def test_hypotheses_share_one_memory(name):
         )
 
 
-@attending
+@stepping
 def test_a_step_never_projects_the_memory(name, monkeypatch):
     layer, case = fresh(name)
     inputs = case.inputs()
