@@ -33,6 +33,9 @@ class Case:
         has_dropout: It takes a `dropout`.
         smooth: A small step of the inputs moves the output by a small one,
             and moves it at all.
+        steps: `step` reads a memory, which positions would forbid.
+        of_pairs: The output is about pairs of positions, so that no layer
+            that wants features can follow.
     """
 
     make: Callable
@@ -42,6 +45,8 @@ class Case:
     has_scores: bool = False
     has_dropout: bool = False
     smooth: bool = True
+    steps: bool = True
+    of_pairs: bool = False
 
     def inputs(self, seed=0):
         rng = np.random.default_rng(seed)
@@ -64,6 +69,11 @@ def attention(make, query=(B, T, D), value=(B, S, V), **kwargs):
 
 def sequence(make, **kwargs):
     return Case(make, {"inputs": (B, T, D)}, **kwargs)
+
+
+def bias(make):
+    """A bias of pairs, which takes its input for the length alone."""
+    return Case(make, {"query": (B, T, D)}, smooth=False, of_pairs=True)
 
 
 def recurrent(cell, attention, **arguments):
@@ -129,6 +139,27 @@ CASES = {
     "multi-head": attention(partial(layers.MultiHeadAttention, 2, 3)),
     "multi-head, grouped": attention(
         partial(layers.MultiHeadAttention, 4, 3, num_key_value_heads=2)
+    ),
+    "multi-head, rotary": attention(
+        lambda **kwargs: layers.MultiHeadAttention(
+            2, 4, rotary=layers.RotaryEmbedding(), **kwargs
+        ),
+        steps=False,
+    ),
+    "multi-head, ALiBi": attention(
+        lambda **kwargs: layers.MultiHeadAttention(
+            3, 4, position_bias=layers.AlibiBias(3), **kwargs
+        ),
+        steps=False,
+    ),
+    "multi-head, relative bias": attention(
+        lambda **kwargs: layers.MultiHeadAttention(
+            2, 3, position_bias=layers.RelativePositionBias(2, 4, 5), **kwargs
+        ),
+        steps=False,
+    ),
+    "multi-head, l2": attention(
+        partial(layers.MultiHeadAttention, 2, 3, score="l2"), **SAME
     ),
     "attention rnn": recurrent(
         keras.layers.GRUCell, partial(layers.AdditiveAttention, 3)
@@ -201,6 +232,11 @@ CASES = {
         smooth=False,
     ),
     "rotary positions": sequence(partial(layers.RotaryEmbedding)),
+    "ALiBi": bias(partial(layers.AlibiBias, 3)),
+    "relative bias": bias(partial(layers.RelativePositionBias, 3, 8, 5)),
+    "relative bias of offsets": bias(
+        partial(layers.RelativePositionBias, 3, None, 3, bidirectional=False)
+    ),
     "stochastic depth": sequence(partial(layers.StochasticDepth, 0.5)),
 }
 

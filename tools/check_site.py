@@ -1,6 +1,6 @@
 """Checks a built site: whole, and served without asking another host.
 
-    python tools/check_site.py site
+python tools/check_site.py site
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Layers that stack: each is one idea of the attention literature."""
 
 from keras_attention.layers.additive_attention import AdditiveAttention
+from keras_attention.layers.alibi_bias import AlibiBias
 from keras_attention.layers.attention_rnn import AttentionRNN
 from keras_attention.layers.coverage_attention import CoverageAttention
 from keras_attention.layers.feed_forward import FeedForward
@@ -14,6 +15,7 @@ from keras_attention.layers.multi_head_attention import (
     MultiHeadAttention,
 )
 from keras_attention.layers.position_embedding import PositionEmbedding
+from keras_attention.layers.relative_position_bias import RelativePositionBias
 from keras_attention.layers.rotary_embedding import RotaryEmbedding
 from keras_attention.layers.sine_position_encoding import SinePositionEncoding
 from keras_attention.layers.stochastic_depth import StochasticDepth
@@ -26,6 +28,7 @@ from keras_attention.layers.transformer_encoder_block import (
 
 __all__ = [
     "AdditiveAttention",
+    "AlibiBias",
     "AttentionRNN",
     "CoverageAttention",
     "FeedForward",
@@ -37,6 +40,7 @@ __all__ = [
     "MultiHead",
     "MultiHeadAttention",
     "PositionEmbedding",
+    "RelativePositionBias",
     "RotaryEmbedding",
     "SinePositionEncoding",
     "StochasticDepth",

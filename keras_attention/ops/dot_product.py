@@ -6,6 +6,7 @@ from keras_attention.ops.additive import on_accelerator
 from keras_attention.ops.attention import dropout
 from keras_attention.ops.checks import known
 from keras_attention.ops.masks import both, window_mask
+from keras_attention.ops.relative import toeplitz
 from keras_attention.ops.softmax import masked_softmax, wide_dtype
 from keras_attention.ops.tiles import Tiles, tiled_attention
 
@@ -29,10 +30,12 @@ def dot_product_attention(
     seed=None,
     return_scores=False,
     flash_attention=None,
+    offset_bias=None,
 ):
     """Reads values by the scaled dot product of queries and keys.
 
         logits[n, t, s] = scale * query[t, n] . key[s, n] + bias[n, t, s]
+                          + offset_bias[n, s - t + T - 1]
         output[t, n]    = sum_s softmax_s(logits[n, t])[s] * value[s, n]
 
     Vaswani et al., 2017, section 3.2.1, for N heads at once. A row with
@@ -56,6 +59,8 @@ def dot_product_attention(
         return_scores: Whether the scores are asked for.
         flash_attention: True for the backend's fused kernel or an error,
             False for no fused kernel, None for what is best.
+        offset_bias: `(N, T + S - 1)`, added to the logits by offset: what
+            `ops.relative` calls a table.
 
     Returns:
         Output `(B, T, N, Hv)`, and scores `(B, N, T, S)` (before dropout)
@@ -66,10 +71,19 @@ def dot_product_attention(
         mask = mask[:, None]  # (B, 1, T, S)
     if return_scores or dropout_rate:
         output, scores = dense_attention(
-            query, key, value, mask, causal, bias, scale, dropout_rate, seed
+            query,
+            key,
+            value,
+            mask,
+            causal,
+            bias,
+            scale,
+            offset_bias,
+            dropout_rate,
+            seed,
         )
         return output, scores if return_scores else None
-    arguments = (query, key, value, mask, causal, bias, scale)
+    arguments = (query, key, value, mask, causal, bias, scale, offset_bias)
     if has_fused_kernel(query, value, flash_attention):
         return fused_attention(*arguments, flash_attention), None
     length, key_length = query.shape[1], key.shape[1]
@@ -88,21 +102,26 @@ def _tiles_from():
 
 
 def attention_of_unknown_length(
-    query, key, value, mask, causal, bias, scale, window=None
+    query, key, value, mask, causal, bias, scale, offset_bias=None, window=None
 ):
     """Chooses between one product and tiles once the lengths are known.
 
     Lengths are unknown on TensorFlow only. Arguments of `tiled_attention`.
     """
-    inputs = (query, key, value) if bias is None else (query, key, value, bias)
-    tiles = Tiles(query, key, mask, causal, scale, window)
+    tiles = Tiles(query, key, mask, causal, scale, bias, offset_bias, window)
+    given = [bias is not None, offset_bias is not None]
+    inputs = (query, key, value, bias, offset_bias)
 
-    def dense(query, key, value, bias=None):
+    def dense(query, key, value, *biases):
+        rest = iter(biases)
+        bias, offset_bias = (next(rest) if is_ else None for is_ in given)
         readable = mask
         if window is not None:
             sizes = ops.shape(query)[1], ops.shape(key)[1]
             readable = both(mask, window_mask(*sizes, *window)[None, None])
-        return _dense_output(query, key, value, readable, causal, bias, scale)
+        return _dense_output(
+            query, key, value, readable, causal, bias, scale, offset_bias
+        )
 
     def log_sum(output):
         return ops.zeros_like(output[..., :1], tiles.dtype)
@@ -112,7 +131,7 @@ def attention_of_unknown_length(
         tiles,
         dense,
         lambda output: (output, log_sum(output)),
-        inputs,
+        [x for x in inputs if x is not None],
     )
 
 
@@ -124,6 +143,7 @@ def dense_attention(
     causal=False,
     bias=None,
     scale=1.0,
+    offset_bias=None,
     dropout_rate=0.0,
     seed=None,
 ):
@@ -140,6 +160,9 @@ def dense_attention(
     logits = ops.reshape(logits, (batch, heads, length, key_length))
     if bias is not None:
         logits = logits + ops.cast(bias, logits.dtype)
+    if offset_bias is not None:
+        offset_bias = toeplitz(offset_bias, length, key_length)  # (N, T, S)
+        logits = logits + ops.cast(offset_bias, logits.dtype)
     if causal:
         mask = both(mask, _is_causal(0, 0, length, key_length))
     scores = masked_softmax(logits, mask)  # (B, N, T, S)
@@ -199,10 +222,15 @@ def fused_attention(
     causal=False,
     bias=None,
     scale=1.0,
+    offset_bias=None,
     flash_attention=None,
 ):
     """Output of `dot_product_attention` by the backend's own kernel."""
     readable = None
+    if offset_bias is not None:
+        # Kernels take a bias for each pair.
+        pairs = toeplitz(offset_bias, query.shape[1], key.shape[1])[None]
+        bias = pairs if bias is None else bias + pairs
     if mask is not None:
         if causal:
             length, key_length = query.shape[1], key.shape[1]

@@ -21,6 +21,7 @@ from tests.layer_checks import (
 )
 
 attending = names(lambda case: case.attends)
+stepping = names(lambda case: case.attends and case.steps)
 with_scores = names(lambda case: case.has_scores)
 with_dropout = names(lambda case: case.has_dropout)
 
@@ -91,7 +92,7 @@ def test_low_precision_is_close_to_float32(name, policy):
     np.testing.assert_allclose(numpy(result), expected, atol=0.15)
 
 
-@names()
+@names(lambda case: not case.of_pairs)
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_it_learns_a_step_with_and_without_xla(name, jit_compile):
     if jit_compile and keras.backend.backend() == "torch":
@@ -357,7 +358,7 @@ def test_the_gradient_is_that_of_a_small_step(name):
     assert slope == pytest.approx(expected, rel=2e-2, abs=2e-2)
 
 
-@attending
+@stepping
 def test_stepping_equals_the_call(name):
     layer, case = fresh(name)
     inputs = case.inputs()
@@ -383,7 +384,7 @@ def test_stepping_equals_the_call(name):
             )
 
 
-@attending
+@stepping
 def test_a_layer_that_only_ever_stepped_is_built(name):
     layer, case = fresh(name)
     inputs = case.inputs()
@@ -396,7 +397,7 @@ def test_a_layer_that_only_ever_stepped_is_built(name):
     )
 
 
-@attending
+@stepping
 def test_hypotheses_share_one_memory(name):
     layer, case = fresh(name)
     value = case.inputs()["value"]
@@ -418,7 +419,7 @@ def test_hypotheses_share_one_memory(name):
         )
 
 
-@attending
+@stepping
 def test_a_step_never_projects_the_memory(name, monkeypatch):
     layer, case = fresh(name)
     inputs = case.inputs()
