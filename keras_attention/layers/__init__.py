@@ -9,6 +9,7 @@ from keras_attention.layers.multi_head_attention import (
     MultiHead,
     MultiHeadAttention,
 )
+from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.position_embedding import PositionEmbedding
 from keras_attention.layers.rotary_embedding import RotaryEmbedding
 from keras_attention.layers.sine_position_encoding import SinePositionEncoding
@@ -19,6 +20,7 @@ from keras_attention.layers.transformer_decoder_block import (
 from keras_attention.layers.transformer_encoder_block import (
     TransformerEncoderBlock,
 )
+from keras_attention.layers.tubelet_embedding import TubeletEmbedding
 
 __all__ = [
     "AdditiveAttention",
@@ -28,10 +30,12 @@ __all__ = [
     "LuongAttention",
     "MultiHead",
     "MultiHeadAttention",
+    "PatchEmbedding",
     "PositionEmbedding",
     "RotaryEmbedding",
     "SinePositionEncoding",
     "StochasticDepth",
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",
+    "TubeletEmbedding",
 ]
