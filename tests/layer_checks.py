@@ -17,6 +17,7 @@ from keras_attention import layers
 
 B, T, S = 2, 5, 7  # batch, query positions, memory positions
 D, V = 6, 11  # features of query and memory
+HEIGHT, WIDTH = 4, 3  # of a feature map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Case:
         has_dropout: It takes a `dropout`.
         smooth: A small step of the inputs moves the output by a small one,
             and moves it at all.
+        multiple: What the sizes of axis 1 have to be a multiple of.
     """
 
     make: Callable
@@ -41,6 +43,7 @@ class Case:
     has_scores: bool = False
     has_dropout: bool = False
     smooth: bool = True
+    multiple: int = 1
 
     def inputs(self, seed=0):
         rng = np.random.default_rng(seed)
@@ -64,6 +67,19 @@ def attention(make, query=(B, T, D), value=(B, S, V), **kwargs):
 
 def sequence(make, **kwargs):
     return Case(make, {"inputs": (B, T, D)}, **kwargs)
+
+
+def feature_map(make, query=(B, D), **kwargs):
+    masks = {"features_mask": "features"}
+    if len(query) == 3:
+        masks["query_mask"] = "query"
+    return Case(
+        make,
+        {"features": (B, HEIGHT, WIDTH, V), "query": query},
+        masks=masks,
+        has_scores=True,
+        **kwargs,
+    )
 
 
 def recurrent(cell, attention, **arguments):
@@ -157,6 +173,32 @@ CASES = {
         has_scores=True,
         has_dropout=True,
     ),
+    "spatial": feature_map(partial(layers.SpatialAttention, 5)),
+    "channel, over time": feature_map(
+        partial(layers.ChannelAttention, 5, rescale=False), query=(B, T, D)
+    ),
+    "channel and spatial": feature_map(
+        partial(layers.SpatialChannelAttention, 5)
+    ),
+    "spatial and channel, over time": feature_map(
+        partial(layers.SpatialChannelAttention, 5, order="spatial_channel"),
+        query=(B, T, D),
+    ),
+    "patches": Case(
+        partial(layers.PatchEmbedding, (3, 2), 7),
+        {"images": (B, 6, 10, 3)},
+        multiple=3,
+    ),
+    "patches, overlapping": Case(
+        partial(layers.PatchEmbedding, (3, 2), 7, overlap=2),
+        {"images": (B, 6, 10, 3)},
+        multiple=3,
+    ),
+    "tubelets": Case(
+        partial(layers.TubeletEmbedding, (2, 3, 5), 7),
+        {"video": (B, 4, 6, 10, 3)},
+        multiple=2,
+    ),
     "feed-forward": sequence(
         partial(layers.FeedForward, 13, activation="gelu"), has_dropout=True
     ),
@@ -204,10 +246,15 @@ def run(layer, case, inputs=None, **kwargs):
     return numpy(main(layer(**(inputs or case.inputs()), **kwargs)))
 
 
+def unknown(shape):
+    """A shape with all sizes but that of the features unknown."""
+    return (*(None for _ in shape[:-1]), shape[-1])
+
+
 def functional(layer, case, **kwargs):
     """A model of the layer, sizes other than features unknown."""
     symbolic = {
-        name: keras.Input((None, shape[-1]), name=name)
+        name: keras.Input(unknown(shape)[1:], name=name)
         for name, shape in case.shapes.items()
     }
     return keras.Model(symbolic, layer(**symbolic, **kwargs))
@@ -215,8 +262,10 @@ def functional(layer, case, **kwargs):
 
 def mask_of(case, argument, readable):
     """A mask argument whose rows read the first `readable` positions."""
-    length = case.shapes[case.masks[argument]][1]
-    return np.arange(length)[None] < np.asarray(readable)[:, None]
+    sizes = case.shapes[case.masks[argument]][1:-1]
+    positions = np.arange(np.prod(sizes)).reshape(1, *sizes)
+    readable = np.asarray(readable)
+    return positions < readable.reshape(-1, *(1 for _ in sizes))
 
 
 def arguments_of(thing):

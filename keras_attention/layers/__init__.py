@@ -2,6 +2,7 @@
 
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.attention_rnn import AttentionRNN
+from keras_attention.layers.channel_attention import ChannelAttention
 from keras_attention.layers.feed_forward import FeedForward
 from keras_attention.layers.local_attention import LocalAttention
 from keras_attention.layers.luong_attention import LuongAttention
@@ -13,6 +14,10 @@ from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.position_embedding import PositionEmbedding
 from keras_attention.layers.rotary_embedding import RotaryEmbedding
 from keras_attention.layers.sine_position_encoding import SinePositionEncoding
+from keras_attention.layers.spatial_attention import SpatialAttention
+from keras_attention.layers.spatial_channel_attention import (
+    SpatialChannelAttention,
+)
 from keras_attention.layers.stochastic_depth import StochasticDepth
 from keras_attention.layers.transformer_decoder_block import (
     TransformerDecoderBlock,
@@ -25,6 +30,7 @@ from keras_attention.layers.tubelet_embedding import TubeletEmbedding
 __all__ = [
     "AdditiveAttention",
     "AttentionRNN",
+    "ChannelAttention",
     "FeedForward",
     "LocalAttention",
     "LuongAttention",
@@ -34,6 +40,8 @@ __all__ = [
     "PositionEmbedding",
     "RotaryEmbedding",
     "SinePositionEncoding",
+    "SpatialAttention",
+    "SpatialChannelAttention",
     "StochasticDepth",
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",
