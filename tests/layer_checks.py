@@ -36,6 +36,9 @@ class Case:
         steps: `step` reads a memory, which positions would forbid.
         of_pairs: The output is about pairs of positions, so that no layer
             that wants features can follow.
+
+
+        multiple: What the sizes of axis 1 have to be a multiple of.
     """
 
     make: Callable
@@ -47,6 +50,8 @@ class Case:
     smooth: bool = True
     steps: bool = True
     of_pairs: bool = False
+
+    multiple: int = 1
 
     def inputs(self, seed=0):
         rng = np.random.default_rng(seed)
@@ -74,6 +79,19 @@ def sequence(make, **kwargs):
 def bias(make):
     """A bias of pairs, which takes its input for the length alone."""
     return Case(make, {"query": (B, T, D)}, smooth=False, of_pairs=True)
+
+
+def feature_map(make, query=(B, D), **kwargs):
+    masks = {"features_mask": "features"}
+    if len(query) == 3:
+        masks["query_mask"] = "query"
+    return Case(
+        make,
+        {"features": (B, HEIGHT, WIDTH, V), "query": query},
+        masks=masks,
+        has_scores=True,
+        **kwargs,
+    )
 
 
 def recurrent(cell, attention, **arguments):
@@ -195,6 +213,32 @@ CASES = {
         has_scores=True,
         has_dropout=True,
     ),
+    "spatial": feature_map(partial(layers.SpatialAttention, 5)),
+    "channel, over time": feature_map(
+        partial(layers.ChannelAttention, 5, rescale=False), query=(B, T, D)
+    ),
+    "channel and spatial": feature_map(
+        partial(layers.SpatialChannelAttention, 5)
+    ),
+    "spatial and channel, over time": feature_map(
+        partial(layers.SpatialChannelAttention, 5, order="spatial_channel"),
+        query=(B, T, D),
+    ),
+    "patches": Case(
+        partial(layers.PatchEmbedding, (3, 2), 7),
+        {"images": (B, 6, 10, 3)},
+        multiple=3,
+    ),
+    "patches, overlapping": Case(
+        partial(layers.PatchEmbedding, (3, 2), 7, overlap=2),
+        {"images": (B, 6, 10, 3)},
+        multiple=3,
+    ),
+    "tubelets": Case(
+        partial(layers.TubeletEmbedding, (2, 3, 5), 7),
+        {"video": (B, 4, 6, 10, 3)},
+        multiple=2,
+    ),
     "feed-forward": sequence(
         partial(layers.FeedForward, 13, activation="gelu"), has_dropout=True
     ),
@@ -290,8 +334,10 @@ def functional(layer, case, **kwargs):
 
 def mask_of(case, argument, readable):
     """A mask argument whose rows read the first `readable` positions."""
-    length = case.shapes[case.masks[argument]][1]
-    return np.arange(length)[None] < np.asarray(readable)[:, None]
+    sizes = case.shapes[case.masks[argument]][1:-1]
+    positions = np.arange(np.prod(sizes)).reshape(1, *sizes)
+    readable = np.asarray(readable)
+    return positions < readable.reshape(-1, *(1 for _ in sizes))
 
 
 def arguments_of(thing):

@@ -3,6 +3,7 @@
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.alibi_bias import AlibiBias
 from keras_attention.layers.attention_rnn import AttentionRNN
+from keras_attention.layers.channel_attention import ChannelAttention
 from keras_attention.layers.coverage_attention import CoverageAttention
 from keras_attention.layers.feed_forward import FeedForward
 from keras_attention.layers.hard_attention import HardAttention
@@ -14,10 +15,15 @@ from keras_attention.layers.multi_head_attention import (
     MultiHead,
     MultiHeadAttention,
 )
+from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.position_embedding import PositionEmbedding
 from keras_attention.layers.relative_position_bias import RelativePositionBias
 from keras_attention.layers.rotary_embedding import RotaryEmbedding
 from keras_attention.layers.sine_position_encoding import SinePositionEncoding
+from keras_attention.layers.spatial_attention import SpatialAttention
+from keras_attention.layers.spatial_channel_attention import (
+    SpatialChannelAttention,
+)
 from keras_attention.layers.stochastic_depth import StochasticDepth
 from keras_attention.layers.transformer_decoder_block import (
     TransformerDecoderBlock,
@@ -25,11 +31,13 @@ from keras_attention.layers.transformer_decoder_block import (
 from keras_attention.layers.transformer_encoder_block import (
     TransformerEncoderBlock,
 )
+from keras_attention.layers.tubelet_embedding import TubeletEmbedding
 
 __all__ = [
     "AdditiveAttention",
     "AlibiBias",
     "AttentionRNN",
+    "ChannelAttention",
     "CoverageAttention",
     "FeedForward",
     "HardAttention",
@@ -39,11 +47,15 @@ __all__ = [
     "MonotonicAttention",
     "MultiHead",
     "MultiHeadAttention",
+    "PatchEmbedding",
     "PositionEmbedding",
     "RelativePositionBias",
     "RotaryEmbedding",
     "SinePositionEncoding",
+    "SpatialAttention",
+    "SpatialChannelAttention",
     "StochasticDepth",
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",
+    "TubeletEmbedding",
 ]

@@ -64,6 +64,8 @@ def additive_attention(
         logits = additive_logits(query, key, score_vector)
         output, scores = attend(logits, value, mask, dropout_rate, seed)
         return output, scores if return_scores else None
+    wide = wide_dtype(query.dtype)
+    query, key = ops.cast(query, wide), ops.cast(key, wide)
     output = _by_size(
         functools.partial(_ReadBlocks, mask=mask),
         functools.partial(_read, mask),
@@ -74,7 +76,16 @@ def additive_attention(
 
 
 def additive_logits(query, key, score_vector):
-    """The logits of `additive_attention`: `(B, T, S)`, float32 or wider."""
+    """`score_vector . tanh(query[t] + key[s])` of every pair.
+
+    Args:
+        query: `(B, T, U)`, projected.
+        key: `(B, S, U)`, projected.
+        score_vector: `(U,)`.
+
+    Returns:
+        `(B, T, S)`, float32 or wider.
+    """
     return _by_size(
         _LogitBlocks,
         _logits,
