@@ -12,9 +12,11 @@ TORCH := torch==2.13.0
 PYTEST := $(BIN)/python -m pytest
 # Extra arguments for pytest: make test PYTEST_FLAGS="-x -k additive"
 PYTEST_FLAGS ?=
-# The promises of layers, ops, decoding and models hold on every backend.
-BACKEND_TESTS := tests/ops tests/layers tests/decoding tests/models \
-	tests/test_callbacks.py tests/test_losses.py tests/test_reinforce.py \
+# The promises of layers, ops, decoding and models hold on every backend, and
+# so do the examples of docstrings and pages.
+BACKEND_TESTS := keras_attention tests/ops tests/layers tests/decoding \
+	tests/models tests/docs tests/test_callbacks.py tests/test_losses.py \
+	tests/test_reinforce.py \
 	tests/test_package.py
 SELECT ?= not slow
 DEMO_FOLDER ?= runs/demo

@@ -20,23 +20,12 @@ AUTODOC = re.compile(r"^\.\. auto(?:class|function):: (\S+)$", re.MULTILINE)
 
 
 def public_names():
-    """The dotted names that each public module offers."""
+    """The dotted names that the public modules offer."""
     names = set()
     for path in MODULES:
         module = importlib.import_module(f"keras_attention.{path}")
-        names |= {f"{module.__name__}.{name}" for name in offered(module)}
-    return names - {"keras_attention.data.synthetic"}  # a module
-
-
-def offered(module):
-    """`__all__`, or the classes that a module without one defines."""
-    if hasattr(module, "__all__"):
-        return module.__all__
-    return [
-        name
-        for name, thing in vars(module).items()
-        if isinstance(thing, type) and thing.__module__ == module.__name__
-    ]
+        names |= {f"{module.__name__}.{name}" for name in module.__all__}
+    return names - {f"keras_attention.{path}" for path in MODULES}
 
 
 def documented_names():

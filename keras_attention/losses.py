@@ -1,3 +1,5 @@
+"""What models of attention train on."""
+
 import keras
 import numpy as np
 from keras import ops
@@ -6,6 +8,8 @@ from keras_attention.ops import checks
 from keras_attention.ops.cross_entropy import sparse_cross_entropy
 from keras_attention.ops.masks import agree, as_mask
 from keras_attention.ops.softmax import wide_dtype
+
+__all__ = ["SparseCategoricalCrossentropy"]
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")

@@ -8,8 +8,6 @@ import importlib
 import inspect
 import re
 
-from sphinx.util.inspect import stringify_signature
-
 # Where a deeper block after an empty line is a second paragraph of an item.
 ITEM_SECTIONS = ("Args:", "Call arguments:", "Attributes:", "Raises:")
 KERAS_MODULES = ("layers", "callbacks", "initializers", "losses", "metrics")
@@ -24,6 +22,8 @@ def setup(app):
 
 
 def process_signature(app, what, name, obj, options, signature, returns):
+    from sphinx.util.inspect import stringify_signature
+
     if what == "class" and not issubclass(obj, tuple):
         found = inspect.signature(obj.__init__)
         parameters = [

@@ -11,5 +11,5 @@ TARGET = ["les", "petits", "chats", "noirs"]
 
 def draw():
     return visualization.plot_alignment(
-        SCORES, SOURCE, TARGET, links=[(2, 3), (3, 2)]
+        SCORES, SOURCE, TARGET, title="learnt", links=[(2, 3), (3, 2)]
     )

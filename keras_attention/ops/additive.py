@@ -64,8 +64,6 @@ def additive_attention(
         logits = additive_logits(query, key, score_vector)
         output, scores = attend(logits, value, mask, dropout_rate, seed)
         return output, scores if return_scores else None
-    wide = wide_dtype(query.dtype)
-    query, key = ops.cast(query, wide), ops.cast(key, wide)
     output = _by_size(
         functools.partial(_ReadBlocks, mask=mask),
         functools.partial(_read, mask),
