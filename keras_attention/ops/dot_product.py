@@ -275,6 +275,14 @@ def _fused_torch(query, key, value, mask, causal, bias, scale, flash_attention):
     if mask is not None:
         shape = (*query.shape[:1], mask.shape[1], query.shape[1], key.shape[1])
         mask = mask.expand(shape)
+    width = value.shape[-1]
+    if query.shape[-1] != width:
+        # Kernels that never hold the logits want one size of head, in eights.
+        size = -(-max(query.shape[-1], width) // 8) * 8
+        query, key, value = (
+            torch.nn.functional.pad(x, (0, size - x.shape[-1]))
+            for x in (query, key, value)
+        )
     kernels = torch.nn.attention.SDPBackend
     allowed = [kernels.FLASH_ATTENTION]
     if flash_attention is None:
@@ -290,4 +298,4 @@ def _fused_torch(query, key, value, mask, causal, bias, scale, flash_attention):
             scale=scale,
             enable_gqa=query.shape[2] != key.shape[2],
         )
-    return output.transpose(1, 2)
+    return output.transpose(1, 2)[..., :width]

@@ -38,9 +38,7 @@ def test_a_formula_that_does_not_parse_is_found(tmp_path):
 
 
 def test_a_public_name_without_an_entry_is_found(tmp_path):
-    names = {
-        "keras_attention.layers.AdditiveAttention": ("api.html", "class")
-    }
+    names = {"keras_attention.layers.AdditiveAttention": ("api.html", "class")}
     (tmp_path / "objects.inv").write_bytes(links.inventory("ours", names))
     found = list(check_site.check_names(tmp_path))
     assert any("layers.MultiHeadAttention" in line for line in found)

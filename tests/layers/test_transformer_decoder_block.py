@@ -5,10 +5,12 @@ from keras import ops
 
 from keras_attention.layers import (
     AdditiveAttention,
+    AlibiBias,
     HardAttention,
     LuongAttention,
     MultiHeadAttention,
     PositionEmbedding,
+    RotaryEmbedding,
     TransformerDecoderBlock,
 )
 
@@ -132,6 +134,27 @@ def test_stepping_is_the_call_on_the_whole(name, normalize_first):
             (extras["self_scores"][..., :T], numpy(self_scores)[..., t, :]),
         ):
             np.testing.assert_allclose(numpy(found), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["rotary", "ALiBi", "l2"])
+def test_self_attention_that_tells_positions_apart_steps_alike(name):
+    arguments = {
+        "rotary": dict(rotary=RotaryEmbedding()),
+        "ALiBi": dict(position_bias=AlibiBias(N)),
+        "l2": dict(score="l2"),
+    }[name]
+    block = built(
+        num_heads=None,
+        self_attention=MultiHeadAttention(N, 4, **arguments),
+        cross_attention=AdditiveAttention(5),
+    )
+    x, source = inputs()
+    expected = numpy(block(x, source))
+    memory = block.memory(source)
+    state = block.initial_state(memory, max_length=T)
+    for t in range(T):
+        output, state, _ = block.step(x[:, t], memory, state)
+        np.testing.assert_allclose(numpy(output), expected[:, t], atol=1e-5)
 
 
 def test_hypotheses_share_a_memory_and_are_reordered_by_one_take():

@@ -273,6 +273,16 @@ def test_jax_kernels_are_kept_from_rows_with_nothing_to_read(causal):
     assert (np.asarray(output)[:, 2] == 0).all()
 
 
+@pytest.mark.skipif(BACKEND != "torch", reason="the way to its kernel")
+def test_a_kernel_of_torch_takes_values_of_another_size_than_keys():
+    """One that never holds the logits, or it would refuse."""
+    arrays = list(map(ops.convert_to_tensor, inputs()))
+    output, _ = dot_product_attention(*arrays, flash_attention=True)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(output), reference(*inputs()), atol=2e-6
+    )
+
+
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="it has a fused kernel")
 def test_a_fused_kernel_is_not_to_be_had_on_tensorflow():
     arrays = list(map(ops.convert_to_tensor, inputs()))
