@@ -9,7 +9,7 @@ def test_there_are_exactly_as_many_frames_as_asked_for(length):
     for count in range(1, 2 * length + 1):
         frames = uniform_frames(length, count)
         assert frames.shape == (count,)
-        assert 0 <= frames.min() and frames.max() < length
+        assert frames.min() >= 0 and frames.max() < length
         gaps = np.diff(frames)
         if count <= length:
             assert (gaps > 0).all()  # all different, and in order
@@ -38,7 +38,9 @@ def test_it_runs_in_a_pipeline_with_clips_of_any_length():
     lengths = tf.data.Dataset.from_tensor_slices(np.array([3, 32], "int64"))
     for dtype in ("int32", "int64"):
         frames = lengths.map(
-            lambda length, dtype=dtype: uniform_frames(tf.cast(length, dtype), 4)
+            lambda length, dtype=dtype: uniform_frames(
+                tf.cast(length, dtype), 4
+            )
         )
         found = [x.numpy().tolist() for x in frames]
         assert found == [[0, 1, 1, 2], [4, 12, 20, 28]]
