@@ -12,8 +12,8 @@ class GridEmbedding(keras.layers.Layer):
     """What embeds the patches of a picture or video does in common.
 
     A patch is flattened and goes through a Dense layer, which is a
-    convolution whose stride is the patch. On a CPU it is as fast as one, or
-    faster, and LoRA and int8 reach it.
+    convolution whose stride is the patch. On a CPU it is about as fast as
+    one, and LoRA and int8 reach it.
 
     A subclass names its input and axes:
 
@@ -74,7 +74,8 @@ class GridEmbedding(keras.layers.Layer):
         window = math.prod(size + 2 * overlap for size, overlap in windows)
         self.embedding_dense.build((None, None, window * input_shape[-1]))
 
-    def call(self, inputs):
+    def embed(self, inputs):
+        """The tokens `(B, n, hidden_dim)`; what `call` returns."""
         self._grid_of(inputs.shape)
         x = ops.cast(inputs, self.compute_dtype)
         x = patches(x, self._sizes, self._overlaps)  # (B, *counts, numbers)

@@ -90,7 +90,7 @@ class PatchEmbedding(GridEmbedding):
         self.patch_size, self.overlap = self._sizes, self._overlaps
 
     def call(self, images):
-        return super().call(images)
+        return self.embed(images)
 
     def get_config(self):
         return {

@@ -97,7 +97,7 @@ class TubeletEmbedding(GridEmbedding):
         self.tubelet_size = self._sizes
 
     def call(self, video):
-        return super().call(video)
+        return self.embed(video)
 
     def inflate(self, kernel, bias=None, method="central_frame"):
         """Takes over the weights of a patch embedding.

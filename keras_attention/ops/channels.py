@@ -40,12 +40,17 @@ def channel_logits(means, query, lift, score_vector):
         blocked = means.shape[0] > rows
     else:  # Only TensorFlow may leave the number of blocks to a graph's run.
         blocked = is_traced_by_tensorflow(means)
-    if blocked:
-        return with_gradient(*_in_blocks(rows))(*inputs)
-    return with_gradient(
-        lambda *inputs: (_logits(*inputs), ()),
-        lambda inputs, saved, upstream: _gradients(*inputs, upstream),
-    )(*inputs)
+    passes = _in_blocks(rows) if blocked else (_forward, _backward)
+    return with_gradient(*passes)(*inputs)
+
+
+def _forward(means, query, lift, vector):
+    return _logits(means, query, lift, vector), ()
+
+
+def _backward(inputs, saved, upstream):
+    means, query, lift, vector = inputs
+    return _gradients(means, query, lift, vector, upstream)
 
 
 def _logits(means, query, lift, vector):
@@ -88,7 +93,8 @@ def _in_blocks(rows):
         length, count, padded, cut = blocks(means, query)
 
         def body(i, logits):
-            block = _logits(*cut(i), lift, vector)
+            means, query = cut(i)
+            block = _logits(means, query, lift, vector)
             return put_block(logits, (i * rows, 0), block)
 
         empty = ops.zeros_like(padded[0])
