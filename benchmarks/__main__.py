@@ -98,8 +98,9 @@ def spread(values, form="{:.3g}"):
     return middle if len(set(ends)) == 1 else f"{middle} ({' to '.join(ends)})"
 
 
-def line(name, backend, runs):
-    """The cells of a row of the table."""
+def line(name, backend, numbers):
+    """The cells of a row of the table, from the runs of all rows so far."""
+    runs = numbers[f"{name}/{backend}"]
     cells = [name, backend]
     for what in ("seconds", "megabytes"):
         ours = [r[what] for r in runs["ours"]]
@@ -114,7 +115,7 @@ def line(name, backend, runs):
         cells.append(spread(ratios))
     per_second = ROWS[name].amount / middle(runs, "ours", "seconds")
     cells.append(f"{per_second:.3g} {ROWS[name].unit}")
-    cells.append(verdict(ROWS[name].bars.get(backend), runs))
+    cells.append(verdict(ROWS[name].bars.get(backend), backend, runs, numbers))
     return cells
 
 
@@ -122,7 +123,7 @@ def middle(runs, side, what):
     return statistics.median(run[what] for run in runs[side])
 
 
-def verdict(bar, runs):
+def verdict(bar, backend, runs, numbers):
     """Each part of a bar, and whether the medians reach it."""
     if bar is None:
         return ""
@@ -132,6 +133,14 @@ def verdict(bar, runs):
             key = {"faster": "seconds", "lighter": "megabytes"}[what]
             got = middle(runs, "peer", key) / middle(runs, "ours", key)
             parts.append((f"{least:g} times {what}", got >= least))
+    if bar.slower_than:
+        other, most = bar.slower_than
+        if f"{other}/{backend}" in numbers:
+            got = middle(runs, "ours", "seconds") / middle(
+                numbers[f"{other}/{backend}"], "ours", "seconds"
+            )
+            text = f"{most:g} times {other} ({got:.3g})"
+            parts.append((text, got <= most))
     return ", ".join(
         f"{text}: {'met' if reached else 'MISSED'}" for text, reached in parts
     )
@@ -198,7 +207,7 @@ def main(arguments=None):
             key = f"{name}/{backend}"
             runs = known.get(key) or measure(name, backend, options.repeats)
             numbers[key] = runs
-            rows.append(line(name, backend, runs))
+            rows.append(line(name, backend, numbers))
             print(" | ".join(rows[-1]), flush=True)
             if options.json:  # row by row, so that a stop loses nothing
                 options.json.write_text(json.dumps(numbers, indent=2) + "\n")

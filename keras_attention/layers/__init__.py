@@ -12,6 +12,9 @@ from keras_attention.layers.multi_head_attention import (
 from keras_attention.layers.position_embedding import PositionEmbedding
 from keras_attention.layers.rotary_embedding import RotaryEmbedding
 from keras_attention.layers.sine_position_encoding import SinePositionEncoding
+from keras_attention.layers.sliding_window_attention import (
+    SlidingWindowAttention,
+)
 from keras_attention.layers.stochastic_depth import StochasticDepth
 from keras_attention.layers.transformer_decoder_block import (
     TransformerDecoderBlock,
@@ -31,6 +34,7 @@ __all__ = [
     "PositionEmbedding",
     "RotaryEmbedding",
     "SinePositionEncoding",
+    "SlidingWindowAttention",
     "StochasticDepth",
     "TransformerDecoderBlock",
     "TransformerEncoderBlock",

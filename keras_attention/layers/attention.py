@@ -310,6 +310,18 @@ def check_step_batch(name, tensor, memory):
         )
 
 
+def refuse_window(attention, name):
+    """Raises if an attention that is to read a memory reads a window of it."""
+    window = getattr(attention, "sliding_window", None)
+    if window is not None:
+        raise ValueError(
+            f"`{name}` reads a memory, which has no positions around the "
+            f"query's: it must have no window. Received: {attention!r}, which "
+            f"reads within {window - 1}. Use a MultiHeadAttention without "
+            "`sliding_window`, or a LocalAttention."
+        )
+
+
 def on_rows(dense, x):
     """`dense(x)` for `(B, T, D)`, computed on rows `(B x T, D)`.
 

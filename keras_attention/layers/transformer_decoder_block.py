@@ -1,7 +1,7 @@
 import keras
 from keras import ops, tree
 
-from keras_attention.layers.attention import Attention
+from keras_attention.layers.attention import Attention, refuse_window
 from keras_attention.layers.transformer_block import TransformerBlock
 from keras_attention.layers.transformer_encoder_block import unpack
 from keras_attention.ops import checks
@@ -38,9 +38,11 @@ class TransformerDecoderBlock(TransformerBlock):
         normalize_first: Whether to normalize before each part (pre-norm).
         kernel_initializer: Initializer of all kernels.
         bias_initializer: Initializer of all biases.
-        self_attention: A `MultiHeadAttention` to use instead.
-        cross_attention: An attention layer of this library to use instead;
-            it must return as many features as the inputs have.
+        self_attention: A `MultiHeadAttention` or causal
+            `SlidingWindowAttention` to use instead.
+        cross_attention: An attention layer of this library, without a sliding
+            window, to use instead; it must return as many features as the
+            inputs have.
         seed: Seed of the dropouts.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -117,6 +119,7 @@ class TransformerDecoderBlock(TransformerBlock):
                 f"{cross_attention!r} of type "
                 f"{type(cross_attention).__name__}."
             )
+        refuse_window(cross_attention, "cross_attention")
         self._given_cross_attention = cross_attention is not None
         super().__init__(
             intermediate_dim,
@@ -134,6 +137,15 @@ class TransformerDecoderBlock(TransformerBlock):
         )
         self.cross_attention = cross_attention
         self.cross_attention_norm = self._norm("cross_attention_norm")
+
+    def _check_self_attention(self, layer):
+        super()._check_self_attention(layer)
+        if not getattr(layer, "causal", True):
+            raise ValueError(
+                "`self_attention` of a decoder must not read ahead. Received: "
+                f"{layer!r} of type {type(layer).__name__} with causal=False. "
+                "Make it with `causal=True`."
+            )
 
     def _check_heads(self, **given):
         # One layer for both: a given self-attention beside `num_heads` is

@@ -20,6 +20,7 @@ from tests.layer_checks import (
 )
 
 attending = names(lambda case: case.attends)
+stepping = names(lambda case: case.attends and case.steps)
 with_scores = names(lambda case: case.has_scores)
 with_dropout = names(lambda case: case.has_dropout)
 
@@ -356,7 +357,7 @@ def test_the_gradient_is_that_of_a_small_step(name):
     assert slope == pytest.approx(expected, rel=2e-2, abs=2e-2)
 
 
-@attending
+@stepping
 def test_stepping_equals_the_call(name):
     layer, case = fresh(name)
     inputs = case.inputs()
@@ -382,7 +383,7 @@ def test_stepping_equals_the_call(name):
             )
 
 
-@attending
+@stepping
 def test_a_layer_that_only_ever_stepped_is_built(name):
     layer, case = fresh(name)
     inputs = case.inputs()
@@ -395,7 +396,7 @@ def test_a_layer_that_only_ever_stepped_is_built(name):
     )
 
 
-@attending
+@stepping
 def test_hypotheses_share_one_memory(name):
     layer, case = fresh(name)
     value = case.inputs()["value"]
@@ -417,7 +418,7 @@ def test_hypotheses_share_one_memory(name):
         )
 
 
-@attending
+@stepping
 def test_a_step_never_projects_the_memory(name, monkeypatch):
     layer, case = fresh(name)
     inputs = case.inputs()
@@ -441,7 +442,7 @@ def test_a_step_never_projects_the_memory(name, monkeypatch):
     )
 
 
-@attending
+@stepping
 def test_symbolic_tensors_are_refused_by_memory_and_step(name):
     layer, case = fresh(name)
     symbolic = keras.KerasTensor((2, None, 11))
@@ -471,7 +472,7 @@ def test_tensors_that_do_not_fit_are_refused(name, shapes, message):
         layer(**inputs)
 
 
-@names(lambda case: len(case.shapes) > 1)
+@names(lambda case: len(case.shapes) > 1 and case.steps)
 def test_a_step_of_another_batch_than_the_memory_is_refused(name):
     layer, case = fresh(name)
     inputs = list(case.inputs().values())
