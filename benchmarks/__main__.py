@@ -102,8 +102,9 @@ def spread(values, form="{:.3g}"):
     return middle if len(set(ends)) == 1 else f"{middle} ({' to '.join(ends)})"
 
 
-def line(name, backend, runs):
-    """The cells of a row of the table."""
+def line(name, backend, numbers):
+    """The cells of a row of the table, from the runs of all rows so far."""
+    runs = numbers[f"{name}/{backend}"]
     cells = [name, backend]
     for what in ("seconds", "megabytes"):
         ours = [r[what] for r in runs["ours"]]
@@ -119,7 +120,7 @@ def line(name, backend, runs):
     row = ALL[name]
     per_second = row.amount / middle(runs, "ours", "seconds")
     cells.append(f"{per_second:.3g} {row.unit}")
-    cells.append(verdict(row.bars.get(backend), runs))
+    cells.append(verdict(row.bars.get(backend), backend, runs, numbers))
     return cells
 
 
@@ -127,7 +128,7 @@ def middle(runs, side, what):
     return statistics.median(run[what] for run in runs[side])
 
 
-def verdict(bar, runs):
+def verdict(bar, backend, runs, numbers):
     """Each part of a bar, and whether the medians reach it."""
     if bar is None:
         return ""
@@ -137,6 +138,14 @@ def verdict(bar, runs):
             key = {"faster": "seconds", "lighter": "megabytes"}[what]
             got = middle(runs, "peer", key) / middle(runs, "ours", key)
             parts.append((f"{least:g} times {what}", got >= least))
+    if bar.slower_than:
+        other, most = bar.slower_than
+        if f"{other}/{backend}" in numbers:
+            got = middle(runs, "ours", "seconds") / middle(
+                numbers[f"{other}/{backend}"], "ours", "seconds"
+            )
+            text = f"{most:g} times {other} ({got:.3g})"
+            parts.append((text, got <= most))
     return ", ".join(
         f"{text}: {'met' if reached else 'MISSED'}" for text, reached in parts
     )
@@ -204,7 +213,7 @@ def main(arguments=None):
             repeats = 1 if name in SCALING else options.repeats
             runs = known.get(key) or measure(name, backend, repeats)
             numbers[key] = runs
-            cells = line(name, backend, runs)
+            cells = line(name, backend, numbers)
             print(" | ".join(cells), flush=True)
             if name in ROWS:
                 rows.append(cells)

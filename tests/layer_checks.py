@@ -28,6 +28,8 @@ class Case:
         make: Makes the layer; keyword arguments override.
         shapes: From call argument to the shape of the tensor it takes.
         attends: It has the call form `layer(query, value)`.
+        steps: It also has `memory` and `step`; a window around the query has
+            not, since a memory has no positions around it.
         masks: From mask argument to the tensor that it masks.
         has_scores: It takes `return_attention_scores`.
         has_dropout: It takes a `dropout`.
@@ -44,6 +46,7 @@ class Case:
     make: Callable
     shapes: dict
     attends: bool = False
+    steps: bool = True
     masks: dict = dataclasses.field(default_factory=dict)
     has_scores: bool = False
     has_dropout: bool = False
@@ -178,6 +181,30 @@ CASES = {
     ),
     "multi-head, l2": attention(
         partial(layers.MultiHeadAttention, 2, 3, score="l2"), **SAME
+    ),
+    # Long enough, beside its window, for the path by bands.
+    "multi-head, sliding window": attention(
+        partial(
+            layers.MultiHeadAttention,
+            4,
+            3,
+            sliding_window=3,
+            num_key_value_heads=2,
+        ),
+        value=(B, 67, V),
+        steps=False,
+    ),
+    "sliding window": attention(
+        partial(layers.SlidingWindowAttention, 2, 3, 2),
+        value=(B, 67, V),
+        steps=False,
+    ),
+    "sliding window, causal, of one sequence": Case(
+        partial(layers.SlidingWindowAttention, 2, 3, 2, causal=True),
+        {"query": (B, 37, D)},
+        masks={"mask": "query"},
+        has_scores=True,
+        has_dropout=True,
     ),
     "attention rnn": recurrent(
         keras.layers.GRUCell, partial(layers.AdditiveAttention, 3)

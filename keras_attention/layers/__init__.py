@@ -20,6 +20,9 @@ from keras_attention.layers.position_embedding import PositionEmbedding
 from keras_attention.layers.relative_position_bias import RelativePositionBias
 from keras_attention.layers.rotary_embedding import RotaryEmbedding
 from keras_attention.layers.sine_position_encoding import SinePositionEncoding
+from keras_attention.layers.sliding_window_attention import (
+    SlidingWindowAttention,
+)
 from keras_attention.layers.spatial_attention import SpatialAttention
 from keras_attention.layers.spatial_channel_attention import (
     SpatialChannelAttention,
@@ -52,6 +55,7 @@ __all__ = [
     "RelativePositionBias",
     "RotaryEmbedding",
     "SinePositionEncoding",
+    "SlidingWindowAttention",
     "SpatialAttention",
     "SpatialChannelAttention",
     "StochasticDepth",

@@ -352,6 +352,19 @@ def check_step_batch(name, tensor, memory):
         )
 
 
+def refuse_positions(attention, name):
+    """Raises if an attention that is to read a memory compares positions."""
+    for argument in ("sliding_window", "rotary", "position_bias"):
+        value = getattr(attention, argument, None)
+        if value is not None:
+            raise ValueError(
+                f"`{name}` reads a memory, which has no positions around the "
+                f"query's: it must have no `{argument}`. Received: "
+                f"{attention!r} with {argument}={value!r}. Leave it out, or "
+                "use a LocalAttention."
+            )
+
+
 def on_rows(dense, x):
     """`dense(x)` for `(B, T, D)`, computed on rows `(B x T, D)`.
 

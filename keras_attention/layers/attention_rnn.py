@@ -4,7 +4,11 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from keras_attention.layers.attention import Attention, check_step_batch
+from keras_attention.layers.attention import (
+    Attention,
+    check_step_batch,
+    refuse_positions,
+)
 from keras_attention.ops import checks
 from keras_attention.ops.cells import concatenate, steps_of
 from keras_attention.ops.loops import scan, scan_with_kernels
@@ -648,6 +652,7 @@ def check_attention(attention):
             f"`memory` and `step`. Received: attention={attention!r}. Pass "
             "for example `AdditiveAttention(units=8)`."
         )
+    refuse_positions(attention, "attention")
     if isinstance(attention, Attention) and attention.dropout:
         raise ValueError(
             "An attention inside a recurrence must have no dropout of its "

@@ -490,13 +490,7 @@ class MultiHeadAttention(CachedAttention):
         return tuple(axis % rank for axis in axes)
 
     def _step_mask(self, memory):
-        if self.sliding_window is not None:
-            raise ValueError(
-                "`step` reads a memory that has no positions relative to the "
-                "query, so there is no window. Received: sliding_window="
-                f"{self.sliding_window}. Use `step_self`, or no window."
-            )
-        for name in ("rotary", "position_bias"):
+        for name in ("sliding_window", "rotary", "position_bias"):
             if getattr(self, name) is not None:
                 raise ValueError(
                     "`step` reads a memory that has no positions relative to "

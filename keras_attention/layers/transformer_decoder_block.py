@@ -1,7 +1,7 @@
 import keras
 from keras import ops, tree
 
-from keras_attention.layers.attention import Attention
+from keras_attention.layers.attention import Attention, refuse_positions
 from keras_attention.layers.transformer_block import TransformerBlock
 from keras_attention.layers.transformer_encoder_block import unpack
 from keras_attention.ops import checks
@@ -39,9 +39,11 @@ class TransformerDecoderBlock(TransformerBlock):
         normalize_first: Whether to normalize before each part (pre-norm).
         kernel_initializer: Initializer of all kernels.
         bias_initializer: Initializer of all biases.
-        self_attention: A `MultiHeadAttention` to use instead.
-        cross_attention: An attention layer of this library to use instead;
-            it must return as many features as the inputs have.
+        self_attention: A `MultiHeadAttention` or causal
+            `SlidingWindowAttention` to use instead.
+        cross_attention: An attention layer of this library, without a sliding
+            window, to use instead; it must return as many features as the
+            inputs have.
         seed: Seed of the dropouts.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -126,6 +128,7 @@ class TransformerDecoderBlock(TransformerBlock):
                 'estimator. Take another, such as "straight_through", or an '
                 "`AttentionRNN`, which reports them."
             )
+        refuse_positions(cross_attention, "cross_attention")
         self._given_cross_attention = cross_attention is not None
         super().__init__(
             intermediate_dim,
@@ -143,6 +146,15 @@ class TransformerDecoderBlock(TransformerBlock):
         )
         self.cross_attention = cross_attention
         self.cross_attention_norm = self._norm("cross_attention_norm")
+
+    def _check_self_attention(self, layer):
+        super()._check_self_attention(layer)
+        if not getattr(layer, "causal", True):
+            raise ValueError(
+                "`self_attention` of a decoder must not read ahead. Received: "
+                f"{layer!r} of type {type(layer).__name__} with causal=False. "
+                "Make it with `causal=True`."
+            )
 
     def _check_heads(self, **given):
         # One layer for both: a given self-attention beside `num_heads` is

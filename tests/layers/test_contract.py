@@ -445,7 +445,7 @@ def test_a_step_never_projects_the_memory(name, monkeypatch):
     )
 
 
-@attending
+@stepping
 def test_symbolic_tensors_are_refused_by_memory_and_step(name):
     layer, case = fresh(name)
     symbolic = keras.KerasTensor((2, None, 11))
@@ -475,7 +475,7 @@ def test_tensors_that_do_not_fit_are_refused(name, shapes, message):
         layer(**inputs)
 
 
-@names(lambda case: hasattr(case.make(), "memory"))
+@names(lambda case: hasattr(case.make(), "memory") and case.steps)
 def test_a_step_of_another_batch_than_the_memory_is_refused(name):
     layer, case = fresh(name)
     inputs = list(case.inputs().values())

@@ -11,6 +11,7 @@ from keras_attention.layers import (
     MultiHeadAttention,
     PositionEmbedding,
     RotaryEmbedding,
+    SlidingWindowAttention,
     TransformerDecoderBlock,
 )
 
@@ -295,3 +296,32 @@ def test_only_fitting_attention_is_taken():
     block = TransformerDecoderBlock(F, N)
     with pytest.raises(ValueError, match="`memory` needs a block that is b"):
         block.memory(source)
+
+
+@pytest.mark.parametrize("window", [2, 50])
+def test_a_causal_window_of_self_attention_steps_as_it_is_called(window):
+    block = TransformerDecoderBlock(
+        F,
+        N,
+        self_attention=SlidingWindowAttention(2, 3, window, causal=True),
+    )
+    x, source = inputs()
+    expected = numpy(block(x, source))
+    memory = block.memory(source)
+    state = block.initial_state(memory, max_length=T)
+    for t in range(T):
+        output, state, _ = block.step(x[:, t], memory, state)
+        np.testing.assert_allclose(numpy(output), expected[:, t], atol=1e-5)
+
+
+def test_positions_that_have_no_meaning_in_a_decoder_are_refused():
+    ahead = SlidingWindowAttention(2, 3, 2)
+    with pytest.raises(ValueError, match="must not read ahead.*causal=True"):
+        TransformerDecoderBlock(F, N, self_attention=ahead)
+    for attention, message in (
+        (ahead, "no `sliding_window`.*sliding_window=3"),
+        (MultiHeadAttention(2, 3, sliding_window=3), "no `sliding_window`"),
+        (MultiHeadAttention(2, 4, rotary=RotaryEmbedding()), "no `rotary`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            TransformerDecoderBlock(F, N, cross_attention=attention)
