@@ -21,13 +21,13 @@ ABOUT = (
 )
 LENGTHS = (512, 1024, 2048, 4096)
 FEATURES, UNITS, STEPS = 64, 64, 16
-HEADS = dict(num_heads=4, key_dim=16)
 
 
 def step(layer, *shapes, output=None, **call):
     """A step of a layer on arrays of the given shapes."""
     arrays = [normal(*shape, seed=i) for i, shape in enumerate(shapes)]
-    layer(*(x[:, : 2 if i else None] for i, x in enumerate(arrays)))
+    # Built on little: the source, if there is one, is cut short.
+    layer(*(x[:, :2] if i and x.ndim == 3 else x for i, x in enumerate(arrays)))
 
     def run(*inputs):
         result = layer(*inputs, **call)
@@ -57,6 +57,28 @@ def recurrence(make):
     )
 
 
+def of_map(make):
+    """Weighs a map of T places, 16 of them high, by one query."""
+    return lambda length: step(
+        make(), (1, 16, length // 16, FEATURES), (1, FEATURES)
+    )
+
+
+def of_pixels(make, *patches):
+    """Embeds T patches of 4 x 4 pixels, 16 of them high."""
+    return lambda length: step(
+        make(), (1, *patches, 4 * 16, 4 * (length // 16), 3)
+    )
+
+
+def multi_head(**options):
+    return attention(
+        lambda: layers.MultiHeadAttention(
+            4, 16, **{name: make() for name, make in options.items()}
+        )
+    )
+
+
 LAYERS = {
     "AdditiveAttention": attention(lambda: layers.AdditiveAttention(UNITS)),
     "HardAttention": attention(
@@ -69,7 +91,18 @@ LAYERS = {
     "LocalAttention, window 10, predictive": attention(
         lambda: layers.LocalAttention(10, "predictive", "general")
     ),
-    "MultiHeadAttention": attention(lambda: layers.MultiHeadAttention(**HEADS)),
+    "SlidingWindowAttention, window 64": attention(
+        lambda: layers.SlidingWindowAttention(4, 16, 64)
+    ),
+    "MultiHeadAttention": multi_head(),
+    "MultiHeadAttention, rotary": multi_head(rotary=layers.RotaryEmbedding),
+    "MultiHeadAttention, AlibiBias": multi_head(
+        position_bias=lambda: layers.AlibiBias(4)
+    ),
+    "MultiHeadAttention, RelativePositionBias": multi_head(
+        position_bias=lambda: layers.RelativePositionBias(4)
+    ),
+    'MultiHeadAttention, score="l2"': multi_head(score=lambda: "l2"),
     "TransformerEncoderBlock": sequence(
         lambda length: layers.TransformerEncoderBlock(4 * FEATURES, 4)
     ),
@@ -78,6 +111,27 @@ LAYERS = {
     ),
     "AttentionRNN, AdditiveAttention": recurrence(
         lambda: layers.AdditiveAttention(UNITS)
+    ),
+    "AttentionRNN, HardAttention": recurrence(
+        lambda: layers.HardAttention(UNITS, "straight_through")
+    ),
+    "AttentionRNN, MonotonicAttention": recurrence(
+        lambda: layers.MonotonicAttention(UNITS)
+    ),
+    "AttentionRNN, LocationAttention": recurrence(
+        lambda: layers.LocationAttention(UNITS, 10, 31)
+    ),
+    "AttentionRNN, CoverageAttention": recurrence(
+        lambda: layers.CoverageAttention(UNITS)
+    ),
+    "SpatialAttention": of_map(lambda: layers.SpatialAttention(UNITS)),
+    "ChannelAttention": of_map(lambda: layers.ChannelAttention(UNITS)),
+    "SpatialChannelAttention": of_map(
+        lambda: layers.SpatialChannelAttention(UNITS)
+    ),
+    "PatchEmbedding": of_pixels(lambda: layers.PatchEmbedding(4, FEATURES)),
+    "TubeletEmbedding": of_pixels(
+        lambda: layers.TubeletEmbedding((2, 4, 4), FEATURES), 2
     ),
     "FeedForward": sequence(lambda length: layers.FeedForward(4 * FEATURES)),
     "PositionEmbedding": sequence(layers.PositionEmbedding),
