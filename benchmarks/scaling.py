@@ -41,9 +41,9 @@ def attention(make, **call):
     return lambda length: step(make(), *[(1, length, FEATURES)] * 2, **call)
 
 
-def sequence(make):
+def sequence(make, **call):
     """Maps T positions."""
-    return lambda length: step(make(length), (1, length, FEATURES))
+    return lambda length: step(make(length), (1, length, FEATURES), **call)
 
 
 def recurrence(make):
@@ -139,7 +139,9 @@ LAYERS = {
         lambda length: layers.SinePositionEncoding()
     ),
     "RotaryEmbedding": sequence(lambda length: layers.RotaryEmbedding()),
-    "StochasticDepth": sequence(lambda length: layers.StochasticDepth(0.1)),
+    "StochasticDepth": sequence(
+        lambda length: layers.StochasticDepth(0.1), training=True
+    ),
 }
 
 
