@@ -23,7 +23,8 @@ class RelativePositionBias(PositionBias):
 
     Pass it to `MultiHeadAttention(position_bias=...)`, which never holds the
     bias of all pairs. Called by itself it returns them, for attention that
-    takes an `attention_bias`; that is how several layers share one.
+    takes an `attention_bias`: that is how the layers of T5 share one. (Given
+    to several layers, it would not come back from a file as one.)
 
     Args:
         num_heads: Number of heads, N.

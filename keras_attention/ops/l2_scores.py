@@ -33,7 +33,7 @@ def l2_key(key, scale):
     """
     wide = ops.cast(key, wide_dtype(key.dtype))
     square = -scale * ops.sum(wide * wide, axis=-1, keepdims=True)
-    # Veltkamp's splitting: a cast there and back is what XLA may leave out.
+    # Veltkamp's splitting: XLA leaves out a cast there and back on a GPU.
     shifted = square * 65537.0
     first = shifted - (shifted - square)
     parts = [ops.cast(x, key.dtype) for x in (first, square - first)]

@@ -115,7 +115,7 @@ def test_large_inputs_do_not_make_it_steeper():
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_low_precision_keeps_the_square_of_a_key(dtype):
-    """Compiled as well: XLA leaves out casts there and back."""
+    """Compiled as well, where XLA may leave out casts there and back."""
     key = ops.cast(3 * normal(S, 64), dtype)
     exact = -(numpy(key).astype("float64") ** 2).sum(-1) / 8
     split = l2_scores.l2_key
