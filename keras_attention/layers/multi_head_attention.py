@@ -17,7 +17,7 @@ class MultiHeadAttention(Attention):
 
     Query, key and value are projected once per head, each head reads by the
     scaled dot product, and the heads' results are projected together
-    (Vaswani et al., 2017, section 3):
+    (Vaswani et al., 2017, section 3.2.2):
 
         head[n]  = softmax(Q[n] K[n]' / sqrt(key_dim)) V[n]
         output   = concat(head[1], ..., head[N]) W

@@ -49,7 +49,7 @@ class RotaryEmbedding(keras.layers.Layer):
         (2, 5, 3, 8)
 
     Reference:
-        [Su et al., 2021](https://arxiv.org/abs/2104.09864), section 3 and
+        [Su et al., 2021](https://arxiv.org/abs/2104.09864), section 3.2.2 and
         equation 34.
     """
 

@@ -35,7 +35,7 @@ def dot_product_attention(
         logits[n, t, s] = scale * query[t, n] . key[s, n] + bias[n, t, s]
         output[t, n]    = sum_s softmax_s(logits[n, t])[s] * value[s, n]
 
-    Vaswani et al., 2017, section 3, for N heads at once. A row with
+    Vaswani et al., 2017, section 3.2.1, for N heads at once. A row with
     nothing to read gives zeros. The way it is computed depends on what is
     asked for and on the backend, the result does not: one product; torch's
     or JAX's fused kernel; or, for long sequences, a loop over tiles that

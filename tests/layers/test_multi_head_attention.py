@@ -79,7 +79,7 @@ def layers_of_equal_weights(theirs, **arguments):
 
 
 def reference(layer, query, value, mask=None, bias=None):
-    """Vaswani et al., 2017, section 3, one head of one query at a time."""
+    """Vaswani et al., 2017, section 3.2.2, one head of one query at a time."""
     q, k, v, o = (
         [numpy(dense.kernel), numpy(dense.bias)]
         for dense in (

@@ -34,7 +34,7 @@ def random_mask(shape, seed=1):
 
 
 def reference(query, key, value, mask=None, causal=False, bias=None):
-    """Vaswani et al., 2017, section 3, one query of one head at a time."""
+    """Vaswani et al., 2017, section 3.2.1, one query of one head at a time."""
     output = np.zeros((B, T, N, V))
     for b, t, n in np.ndindex(B, T, N):
         logits = key[b, :, n // (N // K)] @ query[b, t, n] / np.sqrt(H)
