@@ -12,7 +12,7 @@ class ChannelAttention(FeatureAttention):
     """Weighs the channels of a feature map by what a query looks for.
 
     A channel is the answer of one detector, so this chooses what to look at,
-    where `SpatialAttention` chooses where. Chen et al., 2017, section 3.2.2,
+    where `SpatialAttention` chooses where. Chen et al., 2017, section 3,
     with V of C channels:
 
         v[c]   = mean of V[c] over the places
@@ -73,7 +73,7 @@ class ChannelAttention(FeatureAttention):
         ((2, 7, 7, 32), (2, 32))
 
     Reference:
-        [Chen et al., 2017](https://arxiv.org/abs/1611.05594), section 3.2.2.
+        [Chen et al., 2017](https://arxiv.org/abs/1611.05594), section 3.
     """
 
     def build_features(self, features_shape):

@@ -19,8 +19,8 @@ class PatchEmbedding(GridEmbedding):
     `PositionEmbedding`.
 
     With `overlap=o` a patch reaches o pixels further on each side (Lee et
-    al., 2021, section 3.1): it has (P + 2o) x (P + 2o) pixels, at a stride of
-    P, zeros around the image, and there are as many as without.
+    al., 2021): it has (P + 2o) x (P + 2o) pixels, at a stride of P, zeros
+    around the image, and there are as many as without.
 
     Images are channels last, whatever `keras.config.image_data_format()`
     says; `keras.layers.Permute((2, 3, 1))` makes them so.

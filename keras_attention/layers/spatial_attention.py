@@ -13,7 +13,7 @@ class SpatialAttention(FeatureAttention):
     The map stays a map, so that convolutions can go on from it, as in a
     captioner whose decoder looks into its network at each word. For the sum
     of a map's places use `AdditiveAttention`. Chen et al., 2017, section
-    3.2.1, with V of m = height x width places:
+    3, with V of m = height x width places:
 
         a      = tanh(W_s V + b_s + W_hs h)
         alpha  = softmax(W_i a + b_i), over the places
@@ -68,7 +68,7 @@ class SpatialAttention(FeatureAttention):
         ((2, 7, 7, 32), (2, 7, 7))
 
     Reference:
-        [Chen et al., 2017](https://arxiv.org/abs/1611.05594), section 3.2.1.
+        [Chen et al., 2017](https://arxiv.org/abs/1611.05594), section 3.
     """
 
     def build_features(self, features_shape):

@@ -12,7 +12,7 @@ from keras_attention.ops import checks
 class SpatialChannelAttention(FeatureAttention):
     """Weighs a feature map by channels and places, one after the other.
 
-    The attention of SCA-CNN (Chen et al., 2017, section 3.2.3). The second
+    The attention of SCA-CNN (Chen et al., 2017, section 3). The second
     looks at what the first has weighed:
 
         "channel_spatial", C-S:  V_c = Channel(V, h),  X = Spatial(V_c, h)
@@ -25,7 +25,7 @@ class SpatialChannelAttention(FeatureAttention):
     Args:
         units: Size of the space of scores of either, the paper's k; 512 in
             its code.
-        order: "channel_spatial", which the paper found better, or
+        order: "channel_spatial", as in the published code, or
             "spatial_channel".
         rescale: Whether the weights of either are multiplied by their number,
             so that their mean is 1: see `SpatialAttention`.
@@ -71,7 +71,7 @@ class SpatialChannelAttention(FeatureAttention):
         ((2, 32), (2, 7, 7))
 
     Reference:
-        [Chen et al., 2017](https://arxiv.org/abs/1611.05594), section 3.2.3.
+        [Chen et al., 2017](https://arxiv.org/abs/1611.05594), section 3.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ def channel_logits(means, query, lift, score_vector):
         logits[r, c] = score_vector . tanh(means[r, c] * lift + query[r])
 
     Additive attention whose keys are an outer product (Chen et al., 2017,
-    section 3.2.2). The `(R, C, U)` tensor of all pairs is never held, nor
+    section 3). The `(R, C, U)` tensor of all pairs is never held, nor
     kept for the gradient: it is computed in blocks of rows, and again.
 
     Args:

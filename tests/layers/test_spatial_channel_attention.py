@@ -44,7 +44,7 @@ def softmax(logits):
 
 
 def spatial_reference(layer, features, query):
-    """Chen et al., 2017, section 3.2.1, one place at a time."""
+    """Chen et al., 2017, section 3, one place at a time."""
     W_hs, b_s, W_s, W_i = map(
         numpy,
         (
@@ -68,7 +68,7 @@ def spatial_reference(layer, features, query):
 
 
 def channel_reference(layer, features, query):
-    """Chen et al., 2017, section 3.2.2, one channel at a time."""
+    """Chen et al., 2017, section 3, one channel at a time."""
     W_hc, b_c, W_c, W_i = map(
         numpy,
         (
@@ -226,6 +226,26 @@ def test_masked_places_are_left_out_as_if_they_were_not_there(
     # An image with nothing to read.
     for result in keras.tree.flatten((output, scores)):
         assert not numpy(result)[1].any()
+
+
+def test_masks_of_keras_count_on_both_tensors(features):
+    queries = np.random.default_rng(8).normal(size=(B, 3, D)).astype("float32")
+    features[:, 1:, 2:] = 0  # what Masking looks for
+    queries[1, 2:] = 0
+    layer = scaled(SpatialChannelAttention(U), features, queries)
+    masking = keras.layers.Masking()
+    implicit = layer(masking(features), masking(queries))
+    explicit = layer(
+        features,
+        queries,
+        features_mask=features.any(axis=-1),
+        query_mask=queries.any(axis=-1),
+    )
+    np.testing.assert_allclose(numpy(implicit), numpy(explicit), atol=1e-6)
+    assert not numpy(implicit)[1, 2].any()
+    # Zeros that are read count in the means.
+    without = numpy(layer(features, queries))
+    assert np.abs(without - numpy(explicit)).max() > 1e-3
 
 
 @pytest.mark.parametrize("rows", [1, 4, 100])
