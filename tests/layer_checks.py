@@ -157,6 +157,40 @@ CASES = {
         partial(layers.LocalAttention, 1, "monotonic", "general"),
         value=(B, 17, V),
     ),
+    # Enough mass for all steps: by default a reader passes such a short
+    # source in the first.
+    "monotonic": attention(
+        partial(layers.MonotonicAttention, 3, initial_score_bias=-0.5)
+    ),
+    "monotonic, recursive, general": attention(
+        partial(
+            layers.MonotonicAttention,
+            3,
+            "recursive",
+            "general",
+            initial_score_bias=-0.5,
+        )
+    ),
+    "location": attention(
+        partial(
+            layers.LocationAttention,
+            3,
+            5,
+            3,
+            sharpening=2.0,
+            smoothing=True,
+            normalize=True,
+        )
+    ),
+    "coverage": attention(
+        partial(
+            layers.CoverageAttention,
+            3,
+            fertility=2.0,
+            use_bias=True,
+            normalize=True,
+        )
+    ),
     "multi-head": attention(partial(layers.MultiHeadAttention, 2, 3)),
     "multi-head, grouped": attention(
         partial(layers.MultiHeadAttention, 4, 3, num_key_value_heads=2)
@@ -220,6 +254,25 @@ CASES = {
     "attention rnn, hard": recurrent(
         keras.layers.GRUCell,
         partial(layers.HardAttention, 3, "gumbel_straight_through"),
+    ),
+    "attention rnn, monotonic": recurrent(
+        keras.layers.GRUCell,
+        partial(
+            layers.MonotonicAttention,
+            3,
+            sigmoid_noise=1.0,
+            initial_score_bias=-0.5,
+        ),
+    ),
+    "attention rnn, location": recurrent(
+        keras.layers.LSTMCell,
+        partial(layers.LocationAttention, 3, 5, 3),
+        query_from="current",
+        attentional_layer=5,
+    ),
+    "attention rnn, coverage": recurrent(
+        keras.layers.GRUCell,
+        partial(layers.CoverageAttention, 3),
     ),
     "encoder block": sequence(
         partial(layers.TransformerEncoderBlock, 13, 2, activation="gelu"),

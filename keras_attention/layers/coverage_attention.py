@@ -16,8 +16,8 @@ class CoverageAttention(RecurrentAttention):
 
     Against reading some of a source twice and some not at all, as decoders
     do in translation and summaries. The sum of a position's scores so far,
-    its coverage, joins an additive score (Tu et al., 2016, section 4.1.1; See
-    et al., 2017, equation 11, write c for coverage and w_c for C):
+    its coverage, joins an additive score (Tu et al.,
+    2016, section 3.1, linguistic coverage; See et al., 2017, equation 11):
 
         coverage[t, s] = sum_{i < t} scores[i, s]
         score[t, s]    = v . tanh(W query[t] + U key[s]
@@ -26,7 +26,7 @@ class CoverageAttention(RecurrentAttention):
         output[t]      = sum_s scores[t, s] value[s]
 
     The fertility of a position is how often it should be read. It is 1, or,
-    with the argument `fertility`, predicted (Tu et al., equation 7):
+    with the argument `fertility`, predicted, as Tu et al. do:
 
         fertility[s] = N sigmoid(w . key[s])
 
@@ -100,7 +100,7 @@ class CoverageAttention(RecurrentAttention):
         (2, 3)
 
     Reference:
-        [Tu et al., 2016](https://arxiv.org/abs/1601.04811), section 4.1.1;
+        [Tu et al., 2016](https://arxiv.org/abs/1601.04811), section 3.1;
         [See et al., 2017](https://arxiv.org/abs/1704.04368), section 2.3.
     """
 

@@ -18,7 +18,7 @@ class MonotonicAttention(RecurrentAttention):
     goes on from where it read last needs no more of the source than it has
     seen. At output step t the reader starts at the position attended in step
     t - 1 and, at each position s, stops there with probability
-    `choose[t, s]` or moves on (Raffel et al., 2017, section 2.2):
+    `choose[t, s]` or moves on (Raffel et al., 2017, equations 11 to 14):
 
         energy[t, s] = g v/||v|| . tanh(W query[t] + U key[s] + b) + r
         choose[t, s] = sigmoid(energy[t, s])
@@ -41,7 +41,7 @@ class MonotonicAttention(RecurrentAttention):
 
     Every mode computes the energies of all positions in each step, as soft
     attention does; beside them the alignment costs little. "parallel" needs
-    no division, unlike the closed form of the paper's section 2.4, which
+    no division, unlike the closed form of the paper's appendix C.1, which
     loses what comes after a `choose` of 1: it is as exact as "recursive".
 
     Args:
@@ -116,7 +116,8 @@ class MonotonicAttention(RecurrentAttention):
         ((2, 11), (2, 5))
 
     Reference:
-        [Raffel et al., 2017](https://arxiv.org/abs/1704.00784), section 2.
+        [Raffel et al., 2017](https://arxiv.org/abs/1704.00784), sections
+        2.2 to 2.5.
     """
 
     def __init__(

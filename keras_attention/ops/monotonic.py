@@ -22,7 +22,7 @@ def monotonic_scores(choose, previous, mode="parallel"):
         arrive[s] = (1 - choose[s - 1]) arrive[s - 1] + previous[s]
         scores[s] = choose[s] * arrive[s]
 
-    Raffel et al., 2017, equations 9 to 11. The scores sum to less than 1 by
+    Raffel et al., 2017, equations 13 and 14. The scores sum to less than 1 by
     the probability that the reader passes the end, or passed it before.
 
     Args:
@@ -48,7 +48,7 @@ def monotonic_scores(choose, previous, mode="parallel"):
 def linear_recurrence(decay, added, parallel=True):
     """`x[s] = decay[s] * x[s - 1] + added[s]`, from `x[-1] = 0`.
 
-    The closed form in Raffel et al., 2017, section 2.4, divides by the
+    The closed form in Raffel et al., 2017, appendix C.1, divides by the
     product of all decays so far. However it is clipped, what is added behind
     a long way of small decays, or behind a single 0, is lost. Neither way
     here divides.
