@@ -134,6 +134,10 @@ docs: $(VENV)/.docs
 docs-links: $(VENV)/.docs
 	$(BIN)/sphinx-build -E -q -b linkcheck -d build/doctrees docs build/links
 
+# Runs each layer in each way on each backend (minutes), and writes the page.
+support: $(VENV)/.test
+	$(BIN)/python -m docs.supported
+
 clean:
 	rm -rf $(VENV) build dist site docs/images/api .pytest_cache .ruff_cache .import_linter_cache
 	find keras_attention applications benchmarks docs tests tools \
