@@ -155,13 +155,10 @@ def _mask_slabs(mask, band, key, length):
 
 def _fit(x, before, length):
     """`(B, before zeros, S, ...)`, its end cut or padded to a length."""
-    shape = ops.shape(x)
-    sizes = (shape[0], before, *shape[2:])
-    x = ops.concatenate([ops.zeros(sizes, x.dtype), x], axis=1)
     # Sizes that are unknown cannot be compared: a whole length is enough.
     missing = length
     if known(x.shape[1], length):
-        missing = max(length - x.shape[1], 0)
-    sizes = (shape[0], missing, *shape[2:])
-    x = ops.concatenate([x, ops.zeros(sizes, x.dtype)], axis=1)
-    return x[:, :length]
+        missing = max(length - before - x.shape[1], 0)
+    padding = [(0, 0)] * len(x.shape)
+    padding[1] = (before, missing)
+    return ops.pad(x, padding)[:, :length]
