@@ -16,7 +16,13 @@ from keras import ops
 from keras_attention.metrics import bleu
 from keras_attention.ops import checks
 
-__all__ = ["BestWeights", "CPUBudget", "SaveAndResume", "ValidationBLEU"]
+__all__ = [
+    "BestWeights",
+    "CPUBudget",
+    "SaveAndResume",
+    "TemperatureSchedule",
+    "ValidationBLEU",
+]
 
 
 class BestWeights(keras.callbacks.Callback):

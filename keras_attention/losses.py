@@ -9,7 +9,13 @@ from keras_attention.ops.cross_entropy import sparse_cross_entropy
 from keras_attention.ops.masks import agree, as_mask
 from keras_attention.ops.softmax import wide_dtype
 
-__all__ = ["SparseCategoricalCrossentropy"]
+__all__ = [
+    "MovingAverageBaseline",
+    "SparseCategoricalCrossentropy",
+    "leave_one_out_baseline",
+    "marginal_log_likelihood",
+    "reinforce_loss",
+]
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
