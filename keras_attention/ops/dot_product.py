@@ -84,7 +84,8 @@ def dot_product_attention(
         )
         return output, scores if return_scores else None
     arguments = (query, key, value, mask, causal, bias, scale, offset_bias)
-    if has_fused_kernel(query, value, flash_attention):
+    of_pairs = any(x is not None for x in (mask, bias, offset_bias))
+    if has_fused_kernel(query, value, flash_attention, of_pairs):
         return fused_attention(*arguments, flash_attention), None
     length, key_length = query.shape[1], key.shape[1]
     if known(length, key_length):
@@ -192,12 +193,19 @@ def _is_causal(row, column, rows, columns):
     return (row >= column)[None, None]
 
 
-def has_fused_kernel(query, value, flash_attention=None):
+def has_fused_kernel(query, value, flash_attention=None, of_pairs=False):
     """Whether the backend has a fused kernel that is right for these.
 
     torch has one for every device. JAX has cuDNN's, for half precision on a
     GPU and values of the size of keys; its TPU kernel is left out, since it
     reads the first example's mask for the whole batch.
+
+    Args:
+        query: `(B, T, N, H)`.
+        value: `(B, S, K, Hv)`.
+        flash_attention: What the caller demands, None for what is best.
+        of_pairs: Whether a mask or a bias is given, with which cuDNN has no
+            gradient for odd lengths.
     """
     if flash_attention is not None:
         return flash_attention
@@ -209,8 +217,11 @@ def has_fused_kernel(query, value, flash_attention=None):
             "float16",
             "bfloat16",
         )
-        same_size = query.shape[-1] == value.shape[-1]
-        return half and same_size and jax.default_backend() == "gpu"
+        fits = query.shape[-1] == value.shape[-1]
+        if of_pairs:
+            lengths = (query.shape[1], value.shape[1])
+            fits = fits and known(*lengths) and not any(x % 2 for x in lengths)
+        return half and fits and jax.default_backend() == "gpu"
     return backend == "torch"
 
 

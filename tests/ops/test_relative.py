@@ -215,15 +215,14 @@ def test_tiles_of_their_usual_size_are_one_product(causal):
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="static shapes elsewhere")
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("from_", [T * S, T * S + 1])
-@pytest.mark.parametrize("with_bias", [False, True])
 def test_unknown_lengths_choose_when_they_are_known(
-    monkeypatch, small_tiles, jit_compile, from_, with_bias
+    monkeypatch, small_tiles, jit_compile, from_
 ):
     import tensorflow as tf
 
     monkeypatch.setattr(dot_product, "TILES_FROM", from_)
     arrays = inputs()
-    bias = normal(B, 1, 1, S, seed=9) if with_bias else None
+    bias = normal(B, 1, 1, S, seed=9)
 
     def attend(query, key, value, table):
         output, _ = dot_product.dot_product_attention(
