@@ -175,9 +175,9 @@ HEAD = [
     "layer",
     "backend",
     *(f"s, T={length}" for length in LENGTHS),
-    "exponent",
+    "time exponent",
     *(f"MB, T={length}" for length in LENGTHS),
-    "exponent",
+    "memory exponent",
 ]
 
 
