@@ -213,7 +213,7 @@ class PositionEmbedding(keras.layers.Layer):
                 sizes = tuple(ops.shape(grid)[1:-1])
             else:
                 sizes = resampling.grid_sizes(grid, "grid")
-        elif len(self.grid_shape) == 1 and shape[1] is not None:
+        elif len(self.grid_shape or ()) == 1 and shape[1] is not None:
             sizes = (shape[1] - self.num_prefix_tokens,)
         else:
             sizes = self.grid_shape
@@ -223,7 +223,7 @@ class PositionEmbedding(keras.layers.Layer):
         return sizes
 
     def _check_rank(self, shape, grid=None):
-        axes = len(self.grid_shape)
+        axes = len(self.grid_shape or ())
         ranks = {3, axes + 2} | ({5} if axes == 2 else set())
         if len(shape) not in ranks or shape[-1] is None:
             raise ValueError(
