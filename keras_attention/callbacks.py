@@ -14,8 +14,15 @@ import numpy as np
 from keras import ops
 
 from keras_attention.metrics import bleu
+from keras_attention.ops import checks
 
-__all__ = ["BestWeights", "CPUBudget", "SaveAndResume", "ValidationBLEU"]
+__all__ = [
+    "BestWeights",
+    "CPUBudget",
+    "SaveAndResume",
+    "TemperatureSchedule",
+    "ValidationBLEU",
+]
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -184,6 +191,54 @@ class CPUBudget(keras.callbacks.Callback):
         self.steps = int(state["steps"])
         if self._start is not None:
             self._start = self.clock()
+
+
+class TemperatureSchedule(keras.callbacks.Callback):
+    """Sets the temperature of every `HardAttention` before each epoch.
+
+    A temperature that falls makes Gumbel-softmax samples harder as training
+    goes on (Jang et al., 2017, section 2.2).
+
+    Args:
+        schedule: `schedule(epoch) -> temperature`, above 0; epochs count from
+            0, and go on where a resumed training goes on.
+
+    Raises:
+        ValueError: The model has no such layer, or a temperature is not
+            positive.
+
+    Examples:
+        >>> import keras, numpy as np
+        >>> from keras_attention import callbacks, layers
+        >>> query, memory = keras.Input((3, 4)), keras.Input((5, 6))
+        >>> attention = layers.HardAttention(8, "gumbel_softmax")
+        >>> model = keras.Model([query, memory], attention(query, memory))
+        >>> model.compile("sgd", "mse")
+        >>> x, y = [np.ones((2, 3, 4)), np.ones((2, 5, 6))], np.ones((2, 3, 6))
+        >>> cool = callbacks.TemperatureSchedule(lambda epoch: 0.5**epoch)
+        >>> history = model.fit(x, y, epochs=3, callbacks=[cool], verbose=0)
+        >>> float(attention.temperature_variable)
+        0.25
+    """
+
+    def __init__(self, schedule: Callable[[int], float]):
+        super().__init__()
+        self.schedule = schedule
+
+    def on_epoch_begin(self, epoch, logs=None):
+        layers = [
+            layer
+            for layer in self.model._flatten_layers()
+            if getattr(layer, "temperature_variable", None) is not None
+        ]
+        if not layers:
+            raise ValueError(
+                "`TemperatureSchedule` needs a model with a `HardAttention` "
+                f"that is built. Received: model={self.model!r}."
+            )
+        value = checks.positive(self.schedule(epoch), "temperature")
+        for layer in layers:
+            layer.temperature_variable.assign(value)
 
 
 class ValidationBLEU(keras.callbacks.Callback):

@@ -56,3 +56,47 @@ def gradients(function, *inputs, jit_compile=False):
         value = function(*tensors)
         found = torch.autograd.grad(weighted(value), tensors)
     return [ops.convert_to_numpy(x) for x in (value, *found)]
+
+
+def weight_gradients(loss, variables):
+    """The value of `loss()` and its gradient with respect to weights.
+
+    Args:
+        loss: A function without arguments that returns a scalar, computed
+            from the weights as they are.
+        variables: Keras variables.
+
+    Returns:
+        The value, and a list of arrays.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        def stateless(values):
+            mapping = list(zip(variables, values, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                return loss()
+
+        values = [v.value for v in variables]
+        value, found = jax.value_and_grad(stateless)(values)
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            value = loss()
+        found = tape.gradient(
+            value,
+            [v.value for v in variables],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+    else:
+        import torch
+
+        value = loss()
+        tensors = [v.value for v in variables]
+        found = torch.autograd.grad(
+            value, tensors, allow_unused=True, materialize_grads=True
+        )
+    numbers = [np.asarray(ops.convert_to_numpy(x)) for x in found]
+    return float(ops.convert_to_numpy(value)), numbers

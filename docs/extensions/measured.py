@@ -1,8 +1,16 @@
 """Shows rows of `benchmarks/RESULTS.md`, so that no number is typed twice.
 
-```{benchmarks}
-rows: additive-512, additive-2048
-```
+    ```{benchmarks}
+    rows: additive-512, additive-2048
+    ```
+
+shows these rows beside their peers, and
+
+    ```{benchmarks}
+    growth: tensorflow
+    ```
+
+how the cost of each layer grows on that backend.
 """
 
 import re
@@ -25,6 +33,9 @@ class Benchmarks(SphinxDirective):
 
     def run(self):
         self.env.note_dependency(str(RESULTS))
+        if self.content[0].startswith("growth:"):
+            backend = self.content[0].partition(":")[2].strip()
+            return [growth_table(backend), *growth_notes()]
         wanted = "".join(self.content).removeprefix("rows:").split(",")
         names = [name.strip() for name in wanted]
         measured, about, machine = read_results()
@@ -46,6 +57,8 @@ def read_results():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("| row |"):
             head = cells
+        elif not line.startswith("|"):
+            head = None
         elif line.startswith("| ") and head:
             row = dict(zip(head, cells, strict=True))
             measured.setdefault(row["row"], []).append(row)
@@ -54,6 +67,43 @@ def read_results():
             about[found[1]] = found[2]
     machine = next(line for line in lines if "cores" in line)
     return measured, about, machine
+
+
+def read_growth():
+    """The rows of the table of exponents, and what is said of it."""
+    section = RESULTS.read_text("utf-8").partition("## How cost grows")[2]
+    _, about, *lines = (line for line in section.splitlines() if line)
+    head, _, *rows = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines
+    )
+    return about, [dict(zip(head, row, strict=True)) for row in rows]
+
+
+def growth_table(backend):
+    """Each layer's cost at the longest T, and the exponents."""
+    rows = [row for row in read_growth()[1] if row["backend"] == backend]
+    longest = [name for name in rows[0] if "T=" in name]
+    seconds = [name for name in longest if name.startswith("s,")][-1]
+    megabytes = [name for name in longest if name.startswith("MB,")][-1]
+    columns = {
+        "layer": "layer",
+        seconds: "CPU seconds" + seconds[1:],
+        "time exponent": "exponent of time",
+        megabytes: megabytes,
+        "memory exponent": "exponent of memory",
+    }
+    return grid(
+        list(columns.values()),
+        ([row[name] for name in columns] for row in rows),
+    )
+
+
+def growth_notes():
+    *_, machine = read_results()
+    return [
+        nodes.paragraph(text=read_growth()[0].replace("`", "")),
+        nodes.paragraph("", "", nodes.emphasis(text=machine)),
+    ]
 
 
 COLUMNS = {
@@ -69,16 +119,23 @@ COLUMNS = {
 def table(rows):
     """The table, without columns that no row fills."""
     columns = [name for name in COLUMNS if any(row[name] for row in rows)]
-    result = nodes.table(classes=["benchmarks"])
-    group = nodes.tgroup(cols=len(columns))
-    group += [nodes.colspec(colwidth=1) for _ in columns]
-    head, body = nodes.thead(), nodes.tbody()
-    head += table_row([COLUMNS[name] for name in columns])
+    lines = []
     for row in rows:
         row = {**row, "backend": BACKENDS.get(row["backend"], row["backend"])}
         # The median; RESULTS.md has the least and the most as well.
-        body += table_row([row[name].partition(" (")[0] for name in columns])
-    group += [head, body]
+        lines.append([row[name].partition(" (")[0] for name in columns])
+    return grid([COLUMNS[name] for name in columns], lines)
+
+
+def grid(head, rows):
+    """A table of text."""
+    result = nodes.table(classes=["benchmarks"])
+    group = nodes.tgroup(cols=len(head))
+    group += [nodes.colspec(colwidth=1) for _ in head]
+    top, body = nodes.thead(), nodes.tbody()
+    top += table_row(head)
+    body += [table_row(row) for row in rows]
+    group += [top, body]
     result += group
     return result
 

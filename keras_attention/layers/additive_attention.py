@@ -113,9 +113,9 @@ class AdditiveAttention(Attention):
         self.score_vector = None
         self.score_scale = None
 
-    def _dense(self, name, use_bias):
+    def _dense(self, name, use_bias, units=None):
         return keras.layers.Dense(
-            self.units,
+            units or self.units,
             use_bias=use_bias,
             # Cloned: one initializer draws the same numbers each time.
             kernel_initializer=cloned(self.kernel_initializer),
@@ -137,11 +137,15 @@ class AdditiveAttention(Attention):
             name="score_vector",
         )
         if self.normalize:
-            self.score_scale = self.add_weight(
-                shape=(),
-                initializer=keras.initializers.Constant(self.units**-0.5),
-                name="score_scale",
-            )
+            self.score_scale = self._add_score_scale()
+
+    def _add_score_scale(self):
+        """`g` of normalized scores."""
+        return self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(self.units**-0.5),
+            name="score_scale",
+        )
 
     def project(self, value, key):
         return self.key_dense(key), value

@@ -6,6 +6,7 @@ from keras_attention.ops.masks import (
     agree,
     as_mask,
     check_mask_shape,
+    concrete_value,
     joint_mask,
 )
 
@@ -82,7 +83,7 @@ class Attention(keras.layers.Layer):
     ):
         query, value, key = self._floats(query, value, key)
         self.check_shapes(query.shape, value.shape, key.shape)
-        mask = joint_mask(
+        mask = self._joint_mask(
             query,
             key,
             query_mask,
@@ -90,13 +91,7 @@ class Attention(keras.layers.Layer):
             key_mask,
             attention_mask,
             use_causal_mask,
-        )  # broadcasts to (B, T, S), or None
-        if mask is not None and len(mask.shape) == 4:
-            raise ValueError(
-                "`attention_mask` must have shape (B, T, S) or (T, S): "
-                f"{type(self).__name__} has no heads. "
-                f"Received: shape {tuple(attention_mask.shape)}."
-            )
+        )
         output, scores = self.read(
             query,
             *self.project(value, key),
@@ -105,6 +100,17 @@ class Attention(keras.layers.Layer):
             self.dropout if training else 0.0,
         )
         return (output, scores) if return_attention_scores else output
+
+    def _joint_mask(self, *tensors_and_masks):
+        """`joint_mask` of a layer without heads: `(B, T, S)`, or None."""
+        mask = joint_mask(*tensors_and_masks)
+        if mask is not None and len(mask.shape) == 4:
+            raise ValueError(
+                "`attention_mask` must have shape (B, T, S) or (T, S): "
+                f"{type(self).__name__} has no heads. "
+                f"Received: shape {tuple(mask.shape)}."
+            )
+        return mask
 
     def memory(self, value, key=None, mask=None):
         """Projects a source once, for any number of `step` calls.
@@ -138,11 +144,47 @@ class Attention(keras.layers.Layer):
         """The state before the first step: `{}`, nothing to remember."""
         return {}
 
-    def step_spec(self, batch):
+    def draw_noise(self, batch, steps, length, training=False):
+        """What a layer that draws needs for some steps: `{}`, nothing.
+
+        A loop draws it before it begins: a draw within one breaks on JAX.
+
+        Args:
+            batch: B.
+            steps: T.
+            length: S.
+            training: Whether it is drawn for training.
+
+        Returns:
+            A dict of tensors `(B, T, ...)`, for `call`; the slices of one
+            step are the `noise` of `step`.
+        """
+        return {}
+
+    def draws(self, training):
+        """Whether `draw_noise` has anything to draw."""
+        return False
+
+    def _step_noise(self, query, key, training):
+        """The noise of a step that was given none, for `(B, K)` queries."""
+        if not self.draws(training):
+            return {}
+        if keras.backend.backend() == "jax" and concrete_value(query) is None:
+            raise ValueError(
+                "A step that JAX compiles cannot draw: a loop around it would "
+                "draw once for all of its steps. Received: noise=None. Draw "
+                "for all steps before the loop, with `draw_noise`, and pass "
+                "each step its slice as `noise`."
+            )
+        batch, hypotheses, _ = ops.shape(query)
+        return self.draw_noise(batch, hypotheses, ops.shape(key)[1], training)
+
+    def step_spec(self, batch, length):
         """Specs of what each step reports beside scores, and of the state.
 
         Args:
             batch: B, an int or None.
+            length: S, an int or None.
 
         Returns:
             Two dicts of KerasTensors with leading axis B.
@@ -308,6 +350,19 @@ def check_step_batch(name, tensor, memory):
             f"Received: shape {tuple(tensor.shape)}, a memory of batch size "
             f"{batch}. Pass hypotheses as (B, K, D)."
         )
+
+
+def refuse_positions(attention, name):
+    """Raises if an attention that is to read a memory compares positions."""
+    for argument in ("sliding_window", "rotary", "position_bias"):
+        value = getattr(attention, argument, None)
+        if value is not None:
+            raise ValueError(
+                f"`{name}` reads a memory, which has no positions around the "
+                f"query's: it must have no `{argument}`. Received: "
+                f"{attention!r} with {argument}={value!r}. Leave it out, or "
+                "use a LocalAttention."
+            )
 
 
 def on_rows(dense, x):

@@ -4,7 +4,11 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from keras_attention.layers.attention import Attention, check_step_batch
+from keras_attention.layers.attention import (
+    Attention,
+    check_step_batch,
+    refuse_positions,
+)
 from keras_attention.ops import checks
 from keras_attention.ops.cells import concatenate, steps_of
 from keras_attention.ops.loops import scan, scan_with_kernels
@@ -58,7 +62,9 @@ class AttentionRNN(keras.layers.Layer):
         initial_state: The cell's, `(B, units)` or a list of such; zeros if
             None.
         return_attention_scores: Whether the result holds `scores`.
-        training: Passed to the cell.
+        training: Passed to the cell, and to an attention that draws.
+        noise: What an attention that draws is to draw with, a dict of tensors
+            `(B, T, ...)` as its `draw_noise` makes it; drawn if None.
 
     Returns:
         A dict: `outputs` `(B, T, units)`, `contexts` `(B, T, V)` after the
@@ -188,6 +194,7 @@ class AttentionRNN(keras.layers.Layer):
         initial_state=None,
         return_attention_scores=False,
         training=None,
+        noise=None,
     ):
         context_size = self.attention.compute_output_shape(
             (*inputs.shape[:2], self.output_units()), tuple(memory.shape)
@@ -201,6 +208,11 @@ class AttentionRNN(keras.layers.Layer):
                 inputs_mask, "inputs_mask", {"(B, T)": inputs.shape[:2]}
             )
             xs["keep"] = ops.transpose(inputs_mask)
+        noise = self._noise(noise, inputs, memory, training)
+        if noise:
+            xs["noise"] = tree.map_structure(
+                lambda x: ops.moveaxis(x, 1, 0), noise
+            )  # (T, B, ...)
         steps = steps_of(self.cell, inputs.shape[-1], bool(training))
         if steps is not None:
             state, result = self._scan_known_cell(
@@ -221,12 +233,37 @@ class AttentionRNN(keras.layers.Layer):
         }  # (B, T, ...)
         return {**result, "states": state}
 
+    def _noise(self, noise, inputs, memory, training):
+        """What the attention draws with in all steps, or None."""
+        if noise is None:
+            batch, steps, _ = ops.shape(inputs)
+            length = ops.shape(memory["value"])[1]
+            return self.attention.draw_noise(
+                batch, steps, length, bool(training)
+            )
+        if not takes_noise(self.attention):
+            raise ValueError(
+                "`noise` is for an attention that draws. Received: noise="
+                f"{noise!r}, attention={self.attention!r}. Leave it out."
+            )
+        if not isinstance(noise, dict) or not all(
+            len(x.shape) > 1 and all(map(agree, x.shape[:2], inputs.shape[:2]))
+            for x in noise.values()
+        ):
+            raise ValueError(
+                "`noise` must be a dict of tensors (B, T, ...), as "
+                "`attention.draw_noise` makes it. Received: noise="
+                f"{noise!r}, inputs of shape {tuple(inputs.shape)}."
+            )
+        return noise
+
     def _scan_known_cell(
         self, steps, xs, memory, state, return_scores, training
     ):
         """The loop with all that needs no state done before and after it."""
         layers = [self.attention, self.attentional_dense, self.gate_dense]
-        variables = [v for x in layers if x is not None for v in x.variables]
+        # Weights, not the states of random generators: no step draws.
+        variables = [v for x in layers if x is not None for v in x.weights]
         constants = {
             "memory": memory,
             "variables": [ops.convert_to_tensor(v) for v in variables],
@@ -243,6 +280,7 @@ class AttentionRNN(keras.layers.Layer):
                     constants["memory"],
                     state,
                     return_scores,
+                    training,
                     run_cell=run_cell,
                 )
 
@@ -255,7 +293,7 @@ class AttentionRNN(keras.layers.Layer):
     def _masked_step(self, x, memory, state, *args, **kwargs):
         """A step of a scan, which a masked input leaves as it was."""
         output, new_state, extras = self._step(
-            x.get("x"), memory, state, *args, **kwargs
+            x.get("x"), memory, state, *args, noise=x.get("noise"), **kwargs
         )
         result = {"outputs": output, **extras}
         if "keep" not in x:
@@ -336,7 +374,14 @@ class AttentionRNN(keras.layers.Layer):
             lambda x: ops.cast(x, self.compute_dtype), list(state)
         )
 
-    def step(self, inputs, memory, state, return_attention_scores=False):
+    def step(
+        self,
+        inputs,
+        memory,
+        state,
+        return_attention_scores=False,
+        noise=None,
+    ):
         """One step of the recurrence, as in inference.
 
         Args:
@@ -346,6 +391,7 @@ class AttentionRNN(keras.layers.Layer):
                 leading axis is B, or B x K with the hypotheses of a source
                 next to each other.
             return_attention_scores: Whether `extras` holds `scores`.
+            noise: The attention's, of this step: `(B, ...)` or `(B, K, ...)`.
 
         Returns:
             A tuple of output `(B, units)` or `(B, K, units)`, state, and
@@ -369,7 +415,11 @@ class AttentionRNN(keras.layers.Layer):
         check_step_batch("inputs", inputs, memory)
         if len(inputs.shape) == 2:
             return self._step(
-                inputs, memory, state, return_attention_scores, False
+                inputs,
+                memory,
+                state,
+                return_attention_scores,
+                noise=noise,
             )
         hypotheses, features = ops.shape(inputs)[1], inputs.shape[-1]
         output, state, extras = self._step(
@@ -377,8 +427,8 @@ class AttentionRNN(keras.layers.Layer):
             memory,
             state,
             return_attention_scores,
-            False,
-            hypotheses,
+            hypotheses=hypotheses,
+            noise=noise,
         )
 
         def unfold(x):
@@ -395,6 +445,7 @@ class AttentionRNN(keras.layers.Layer):
         training=False,
         hypotheses=None,
         run_cell=None,
+        noise=None,
     ):
         """Inputs, states and results `(B, .)`, or `(B x K, .)`.
 
@@ -402,12 +453,19 @@ class AttentionRNN(keras.layers.Layer):
         given what it reads beside `x`.
         """
         cell_state = state["cell"]
+        read_memory = partial(
+            self._read,
+            memory=memory,
+            state=state["attention"],
+            hypotheses=hypotheses,
+            return_attention_scores=return_scores,
+            # Only attention that draws takes these.
+            **({"noise": noise, "training": bool(training)} if noise else {}),
+        )
         read = []
         if self.query_from == "previous":
             query = self._output_of(cell_state)
-            context, attention_state, extras = self._read(
-                query, memory, state["attention"], return_scores, hypotheses
-            )
+            context, attention_state, extras = read_memory(query)
             read.append(context)
         if self.input_feeding:
             read.append(state["feed"])
@@ -417,9 +475,7 @@ class AttentionRNN(keras.layers.Layer):
             state["cell"], tree.flatten(cell_state)
         )
         if self.query_from == "current":
-            context, attention_state, extras = self._read(
-                output, memory, state["attention"], return_scores, hypotheses
-            )
+            context, attention_state, extras = read_memory(output)
         if self.attentional_dense is not None:
             output = self.attentional_dense(concatenate([context, output]))
         new_state = {"cell": cell_state, "attention": attention_state}
@@ -436,12 +492,12 @@ class AttentionRNN(keras.layers.Layer):
         last = cell_state[-1] if tree.is_nested(cell_state[-1]) else cell_state
         return tree.flatten(last)[0]
 
-    def _read(self, query, memory, state, return_scores, hypotheses):
+    def _read(self, query, memory, state, hypotheses, **kwargs):
         gate = 1 if self.gate_dense is None else self.gate_dense(query)
         if hypotheses is not None:
             query = ops.reshape(query, (-1, hypotheses, query.shape[-1]))
         context, state, extras = self.attention.step(
-            query, memory, state, return_attention_scores=return_scores
+            query, memory, state, **kwargs
         )
         if hypotheses is not None:
             context, extras = tree.map_structure(
@@ -491,7 +547,7 @@ class AttentionRNN(keras.layers.Layer):
         # Keras gives masks to the outputs in the order of their names, and
         # cannot tell whether there are scores: what comes before them gets
         # one, which is all but the scores and the last state.
-        extras, _ = self.attention.step_spec(inputs.shape[0])
+        extras, _ = self.attention.step_spec(inputs.shape[0], None)
         names = sorted({"contexts", "outputs", *extras})
         return [previous_mask for name in names if name < "scores"]
 
@@ -504,6 +560,7 @@ class AttentionRNN(keras.layers.Layer):
         initial_state=None,
         return_attention_scores=False,
         training=None,
+        noise=None,
     ):
         batch, steps = inputs.shape[:2]
         units = self.output_units()
@@ -511,7 +568,9 @@ class AttentionRNN(keras.layers.Layer):
         context, scores = self.attention.compute_output_spec(
             query, memory, return_attention_scores=True
         )
-        extras, attention_state = self.attention.step_spec(batch)
+        extras, attention_state = self.attention.step_spec(
+            batch, memory.shape[1]
+        )
 
         def spec(*shape):
             return keras.KerasTensor(shape, self.compute_dtype)
@@ -568,6 +627,11 @@ def where_kept(keep, new, old):
     return ops.where(keep, new, old)
 
 
+def takes_noise(attention):
+    """Whether it overrides `draw_noise`, and so takes what that draws."""
+    return type(attention).draw_noise is not Attention.draw_noise
+
+
 def takes_training(cell):
     return getattr(cell, "_call_has_training_arg", False)
 
@@ -588,6 +652,7 @@ def check_attention(attention):
             f"`memory` and `step`. Received: attention={attention!r}. Pass "
             "for example `AdditiveAttention(units=8)`."
         )
+    refuse_positions(attention, "attention")
     if isinstance(attention, Attention) and attention.dropout:
         raise ValueError(
             "An attention inside a recurrence must have no dropout of its "

@@ -60,25 +60,41 @@ def additive_attention(
         Output `(B, T, V)`, and scores `(B, T, S)` (before dropout) or None,
         both in the dtype of `value`.
     """
-    wide = wide_dtype(query.dtype)
-    query, key = ops.cast(query, wide), ops.cast(key, wide)
-    vector = ops.cast(score_vector, wide)
     if return_scores or dropout_rate:
-        logits = _by_size(
-            _LogitBlocks, _logits, lambda output: (), query, key, vector
-        )
+        logits = additive_logits(query, key, score_vector)
         output, scores = attend(logits, value, mask, dropout_rate, seed)
         return output, scores if return_scores else None
     output = _by_size(
         functools.partial(_ReadBlocks, mask=mask),
         functools.partial(_read, mask),
         lambda output: (output, ops.zeros_like(output[..., :1])),
-        query,
-        key,
-        vector,
-        ops.cast(value, wide),
+        *_wide(query, key, score_vector, value),
     )
     return ops.cast(output, value.dtype), None
+
+
+def additive_logits(query, key, score_vector):
+    """`score_vector . tanh(query[t] + key[s])` of every pair.
+
+    Args:
+        query: `(B, T, U)`, projected.
+        key: `(B, S, U)`, projected.
+        score_vector: `(U,)`.
+
+    Returns:
+        `(B, T, S)`, float32 or wider.
+    """
+    return _by_size(
+        _LogitBlocks,
+        _logits,
+        lambda output: (),
+        *_wide(query, key, score_vector),
+    )
+
+
+def _wide(query, *others):
+    wide = wide_dtype(query.dtype)
+    return [ops.cast(x, wide) for x in (query, *others)]
 
 
 def _logits(query, key, vector):

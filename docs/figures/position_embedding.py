@@ -1,0 +1,77 @@
+"""Learned positions at their own size and at another, under each rule."""
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+
+from keras_attention import layers
+from keras_attention.ops.resampling import INTERPOLATIONS, resample_grid
+
+GRID, LARGER, D = (7, 7), (14, 20), 32
+
+
+def near(sizes):
+    """How near each pair of positions of a grid is, `(N, N)` in (0, 1]."""
+    places = np.stack(np.indices(sizes), -1).reshape(-1, 2)
+    apart = ((places[:, None] - places[None]) ** 2).sum(-1)
+    return np.exp(-apart / 8)
+
+
+def learned():
+    """Positions that have learned which others are near, and nothing else."""
+    positions = layers.PositionEmbedding(
+        grid_shape=GRID, interpolation="bicubic_antialias"
+    )
+    nothing = keras.Input((GRID[0] * GRID[1], D))
+    vectors = positions(nothing)
+    products = keras.ops.matmul(vectors, keras.ops.swapaxes(vectors, 1, 2))
+    model = keras.Model(nothing, products)
+    model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=False)
+    target = np.repeat(near(GRID)[None], 100, axis=0)
+    model.fit(np.zeros((100, 49, D)), target, 1, epochs=2, verbose=0)
+    return positions
+
+
+def similarities(positions, sizes, place):
+    """Cosine similarity of one position's vector with all others."""
+    vectors = positions(np.zeros((1, *sizes, D)))[0]
+    vectors = keras.ops.convert_to_numpy(vectors)
+    vectors = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors @ vectors[place]
+
+
+def draw_rules(axes):
+    table = np.array([0.0, 1.0, -0.5, 0.2, 0.8])[:, None]
+    centers = (np.arange(5) + 0.5) / 5
+    axes.plot(centers, table, "ko", label="learned, 5 entries")
+    for rule in INTERPOLATIONS:
+        entries = resample_grid(table, (24,), rule)[:, 0]
+        axes.plot((np.arange(24) + 0.5) / 24, entries, ".-", label=rule)
+    axes.set(
+        xlabel="place on the axis",
+        ylabel="one feature",
+        title="24 entries of 5, by each rule",
+    )
+    axes.legend(fontsize=8, loc="lower left")
+
+
+def draw():
+    positions = learned()
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    panels = figure.subplots(1, 3, width_ratios=(1, 1.43, 1.6))
+    for axes, sizes, place, title in (
+        (panels[0], GRID, (1, 2), "its own grid, 7 x 7"),
+        (panels[1], LARGER, (3, 7), "the same weights on 14 x 20"),
+    ):
+        image = axes.imshow(
+            similarities(positions, sizes, place),
+            cmap="Blues",
+            vmin=0,
+            vmax=1,
+            aspect="auto",
+        )
+        axes.plot(*place[::-1], "+", color="tab:orange", ms=10, mew=2)
+        axes.set(title=title, xlabel="column", ylabel="row")
+    figure.colorbar(image, ax=panels[1], label="similarity to +")
+    draw_rules(panels[2])
+    return figure
