@@ -12,8 +12,8 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import keras_attention  # noqa: E402
-from docs.extensions.links import write_inventories  # noqa: E402
+import keras_attention
+from docs.extensions.links import write_inventories
 
 logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
@@ -77,7 +77,7 @@ html_theme_options = {
     "navigation_with_keys": False,
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "support": []},
 }
 html_sidebars = {"index": [], "install": [], "support": []}
 copybutton_prompt_text = r">>> |\.\.\. "

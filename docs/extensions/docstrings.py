@@ -106,38 +106,30 @@ def mark_returns(lines):
 
 def code_at(lines, start, section):
     """Where a block that is no prose ends, and what it becomes; or None."""
-    line = lines[start]
-    space = indent(line)
-    if line.strip().startswith("```"):
-        language = line.strip()[3:] or "text"
-        end = start + 1
-        while lines[end].strip() != "```":
-            end += 1
-        return end + 1, directive("code-block", language, lines[start + 1 : end])
-    if line.strip() == "$$":
-        end = start + 1
-        while lines[end].strip() != "$$":
-            end += 1
+    text, space = lines[start].strip(), indent(lines[start])
+
+    def until(condition, first=start + 1):
+        """The first line that meets a condition, or the end."""
+        later = range(first, len(lines))
+        return next((i for i in later if condition(lines[i])), len(lines))
+
+    if text.startswith("```"):
+        end = until(lambda line: line.strip() == "```")
+        code = lines[start + 1 : end]
+        return end + 1, directive("code-block", text[3:] or "text", code, space)
+    if text == "$$":
+        end = until(lambda line: line.strip() == "$$")
         return end + 1, directive("math", "", lines[start + 1 : end], space)
-    if line.lstrip().startswith("|") and line.rstrip().endswith("|"):
-        end = start
-        while end < len(lines) and lines[end].lstrip().startswith("|"):
-            end += 1
+    if text.startswith("|") and text.endswith("|"):
+        end = until(lambda line: not line.lstrip().startswith("|"))
         return end, table(lines[start:end])
-    if line.lstrip().startswith(">>>"):
-        end = start
-        while end < len(lines) and lines[end].strip():
-            end += 1
+    if text.startswith(">>>"):
+        end = until(lambda line: not line.strip())
         return end, lines[start:end]
     if is_indented_code(lines, start, section):
-        end = start
-        while end < len(lines) and (
-            not lines[end].strip() or indent(lines[end]) >= space
-        ):
-            end += 1
+        end = until(lambda line: line.strip() and indent(line) < space)
         outer = outer_indent(lines, start)
-        code = lines[start:end]
-        return end, [*directive("code-block", "text", code, outer), ""]
+        return end, directive("code-block", "text", lines[start:end], outer)
     return None
 
 
@@ -162,12 +154,12 @@ def indent(line):
     return len(line) - len(line.lstrip())
 
 
-def directive(name, argument, content, space=None):
+def directive(name, argument, content, space):
     content = list(content)
     while content and not content[-1].strip():
         content.pop()
     inner = min(indent(line) for line in content if line.strip())
-    outer = " " * (inner if space is None else space)
+    outer = " " * space
     body = [f"{outer}    {line[inner:]}".rstrip() for line in content]
     return ["", f"{outer}.. {name}:: {argument}".rstrip(), "", *body, ""]
 

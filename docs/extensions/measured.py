@@ -1,14 +1,14 @@
 """Shows rows of `benchmarks/RESULTS.md`, so that no number is typed twice.
 
-    ```{benchmarks}
-    rows: additive-512, additive-2048
-    ```
+```{benchmarks}
+rows: additive-512, additive-2048
+```
 
 shows these rows beside their peers, and
 
-    ```{benchmarks}
-    growth: tensorflow
-    ```
+```{benchmarks}
+growth: tensorflow
+```
 
 how the cost of each layer grows on that backend.
 """
@@ -129,7 +129,7 @@ def table(rows):
 
 def grid(head, rows):
     """A table of text."""
-    result = nodes.table()
+    result = nodes.table(classes=["benchmarks"])
     group = nodes.tgroup(cols=len(head))
     group += [nodes.colspec(colwidth=1) for _ in head]
     top, body = nodes.thead(), nodes.tbody()

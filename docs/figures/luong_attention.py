@@ -16,9 +16,7 @@ SCORES = {
 def draw():
     figure = Figure(figsize=(8, 7.4), layout="constrained")
     panels = figure.subplots(2, 2)
-    for axes, (score, options) in zip(
-        panels.flat, SCORES.items(), strict=True
-    ):
+    for axes, (score, options) in zip(panels.flat, SCORES.items(), strict=True):
         scores = learned_scores(layers.LuongAttention(score, **options))
         image = draw_words(axes, scores, f'score="{score}"')
     figure.colorbar(image, ax=panels, label="score", shrink=0.6)

@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 
 from keras_attention import layers
 
-WORDS = "the cat saw the dog and the dog saw the cat".split()
+SENTENCE = "the cat saw the dog and the dog saw the cat"
+WORDS = SENTENCE.split()
 T = len(WORDS)
 HEADS = ("the word before", "the same word so far", "all words so far")
 
@@ -35,16 +36,14 @@ def draw():
     query, key = kernels(x.shape[-1])
     layer.query_dense.set_weights([query])
     layer.key_dense.set_weights([key])
-    _, scores = layer(
-        x, x, use_causal_mask=True, return_attention_scores=True
-    )
+    _, scores = layer(x, x, use_causal_mask=True, return_attention_scores=True)
     scores = keras.ops.convert_to_numpy(scores)[0]  # (N, T, S)
-    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.5), layout="constrained")
     panels = figure.subplots(1, 3)
     for axes, head, title in zip(panels, scores, HEADS, strict=True):
         image = axes.imshow(head, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(T), WORDS, rotation=60, ha="right")
-        axes.set_yticks(range(T), WORDS)
+        axes.set_xticks(range(T), WORDS, rotation=90)
+        axes.set_yticks(range(T), WORDS if axes is panels[0] else [""] * T)
         axes.set(title=title, xlabel="memory")
     panels[0].set_ylabel("query")
     figure.colorbar(image, ax=panels, label="score", shrink=0.7)

@@ -7,6 +7,7 @@ import pytest
 
 from docs import names
 from docs.extensions import examples, figures
+from tests.layer_checks import CASES
 
 SECTIONS = ("Equation", "Cost", "Example", "What it reads", "Reference")
 IMAGE = re.compile(r"!\[[^\]]+\]\(\.\./\.\./images/api/(\w+)\.png\)")
@@ -83,3 +84,9 @@ def test_a_layer_page_has_its_parts_in_order(path):
     drawn = IMAGE.findall(text)
     assert path.stem in drawn
     assert set(drawn) <= {script.stem for script in figures.scripts()}
+
+
+def test_the_support_page_has_every_row_that_layers_are_checked_by():
+    text = (names.DOCS / "support.md").read_text("utf-8")
+    missing = [name for name in CASES if f"\n| {name} | " not in text]
+    assert not missing, f"run `make support` for {missing}"

@@ -1,35 +1,21 @@
-"""Runs what the page `support.md` says, and writes the page.
+"""The ways in which each row of `tests/layer_checks.py` is tried.
 
-    python -m docs.supported              # all backends, one process each
-    python -m docs.supported --cases luong --dry-run
-
-Each layer of `tests/layer_checks.py`, with the options of each of its rows, is
-tried in every way of `CHECKS`. A check returns None where the layer did it, or
-why there is nothing to do; an exception is a failure, and the table says so.
+A check returns None where the layer did it, or why there is nothing to do; an
+exception is a failure, and the table says so. The docstring of a check is its
+explanation on the page.
 """
 
-import argparse
-import importlib.metadata
-import json
-import os
-import platform
-import subprocess
-import sys
 import tempfile
 import traceback
 import warnings
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "support.md"
-BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
 DONE, FAILED = "done", "failed"
-
-
-# === What is tried ===
+NO_PROJECTION = "holds no projection (Dense, EinsumDense or Embedding)"
 
 
 def compute_float32(name):
+    """A call, to finite results."""
     import numpy as np
 
     from tests.layer_checks import fresh, run
@@ -39,6 +25,8 @@ def compute_float32(name):
 
 
 def compute_mixed_bfloat16(name):
+    """A call under `mixed_bfloat16`: the output is bfloat16 and near that of
+    float32, and the weights stay float32."""
     import keras
     import numpy as np
 
@@ -56,6 +44,7 @@ def compute_mixed_bfloat16(name):
 
 
 def compile_with_xla(name):
+    """`compile(jit_compile=True)`: `predict` as eager, and a training step."""
     import keras
     import numpy as np
 
@@ -69,6 +58,7 @@ def compile_with_xla(name):
 
 
 def hide_masked(name):
+    """What is masked never moves the output."""
     import numpy as np
 
     from tests.layer_checks import fresh, mask_of, run
@@ -89,6 +79,8 @@ def hide_masked(name):
 
 
 def return_scores(name):
+    """`return_attention_scores=True`: shares that sum to 1 at most, and the
+    same output."""
     import numpy as np
 
     from tests.layer_checks import fresh, main, numpy, run
@@ -100,12 +92,11 @@ def return_scores(name):
     scores = asked["scores"] if isinstance(asked, dict) else asked[-1]
     scores = numpy(scores)
     assert (scores >= 0).all() and (scores.sum(-1) <= 1 + 1e-5).all()
-    np.testing.assert_allclose(
-        numpy(main(asked)), run(layer, case), atol=1e-5
-    )
+    np.testing.assert_allclose(numpy(main(asked)), run(layer, case), atol=1e-5)
 
 
 def save_and_load(name):
+    """A `.keras` file, loaded again, answers alike."""
     import keras
     import numpy as np
 
@@ -123,24 +114,28 @@ def save_and_load(name):
 
 
 def quantize_to_int8(name):
+    """`quantize("int8")` of a model around it: off by a tenth at most."""
     import numpy as np
 
     from tests.layer_checks import fresh, functional, main, numpy
 
     layer, case = fresh(name)
     model = functional(layer, case)
+    if not projections(model):
+        return NO_PROJECTION
     expected = numpy(main(model(case.inputs())))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what has nothing to quantize
         model.quantize("int8")
-    if not any(x.quantization_mode == "int8" for x in parts(model)):
-        return NO_PROJECTION
+    assert all(x.quantization_mode == "int8" for x in projections(model))
     found = numpy(main(model(case.inputs())))
     error = np.abs(found - expected).mean() / np.abs(expected).mean()
     assert 0 < error < 0.1, f"off by {error:.0%} in the mean"
 
 
 def train_lora(name):
+    """`enable_lora` on its projections, and a training step that moves nothing
+    else but their biases."""
     import keras
     import numpy as np
 
@@ -148,11 +143,7 @@ def train_lora(name):
 
     model, inputs, expected = trainable(name)
     model = Model(inputs=model.input, outputs=model.output)
-    targets = {
-        layer.name
-        for layer in parts(model)
-        if hasattr(layer, "enable_lora") and layer.name != "head"
-    }
+    targets = {layer.name for layer in projections(model)}
     if not targets:
         return NO_PROJECTION
     model.enable_lora(rank=2, layer_names=tuple(targets))
@@ -168,6 +159,8 @@ def train_lora(name):
 
 
 def export_program(name):
+    """A SavedModel of unknown sizes (TensorFlow, JAX), or `torch.export` of
+    known ones (torch), answers alike."""
     import keras
 
     backend = keras.backend.backend()
@@ -221,10 +214,17 @@ CHECKS = {
     "LoRA": train_lora,
     "export": export_program,
 }
-NO_PROJECTION = "holds no projection (Dense, EinsumDense or Embedding)"
 
 
-# === Helpers ===
+def attempt(check, case):
+    """`[done]`, `["", why there is nothing to do]` or `[failed, error]`."""
+    try:
+        reason = CHECKS[check](case)
+    except Exception as error:
+        traceback.print_exc()
+        first = str(error).strip().splitlines()[:1]
+        return [FAILED, ": ".join([type(error).__name__, *first])]
+    return [DONE] if reason is None else ["", reason]
 
 
 def trainable(name):
@@ -240,12 +240,16 @@ def trainable(name):
     return model, case.inputs(), numpy(model(case.inputs()))
 
 
-def parts(model):
-    """The layers without layers inside: those that hold projections."""
+def projections(model):
+    """The layers in a model that Keras can quantize and adapt."""
+    import keras
+
+    kinds = ("Dense", "EinsumDense", "Embedding")
     return [
         layer
         for layer in model._flatten_layers(include_self=False)
-        if not list(layer._flatten_layers(include_self=False))
+        if isinstance(layer, tuple(getattr(keras.layers, x) for x in kinds))
+        and layer.name != "head"
     ]
 
 
@@ -257,143 +261,3 @@ def values(model):
         weight.path: keras.ops.convert_to_numpy(weight).copy()
         for weight in model.weights
     }
-
-
-# === Running ===
-
-
-def run_backend(path, only):
-    """Tries all on the backend of this process; writes JSON to `path`."""
-    warnings.simplefilter("ignore")
-    from tests.layer_checks import CASES
-
-    results = {}
-    for case in filter(lambda case: only in case, CASES):
-        results[case] = {name: attempt(name, case) for name in CHECKS}
-        layer = type(CASES[case].make()).__name__
-        results[case]["layer"] = layer
-        print(case, *(results[case][x][0] for x in CHECKS), flush=True)
-    path.write_text(json.dumps(results))
-
-
-def attempt(check, case):
-    """`[done]`, `["", why there is nothing to do]` or `[failed, error]`."""
-    try:
-        reason = CHECKS[check](case)
-    except Exception as error:
-        traceback.print_exc()
-        first = str(error).strip().splitlines()[:1]
-        return [FAILED, ": ".join([type(error).__name__, *first])]
-    return [DONE] if reason is None else ["", reason]
-
-
-def run_all(only):
-    """Results by backend, from a process each."""
-    results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for backend in BACKENDS:
-            path = Path(folder) / f"{backend}.json"
-            environment = {
-                **os.environ,
-                "KERAS_BACKEND": backend,
-                "CUDA_VISIBLE_DEVICES": "",
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-            }
-            command = [sys.executable, "-m", "docs.supported"]
-            command += ["--json", str(path), "--cases", only]
-            subprocess.run(command, cwd=ROOT, env=environment, check=True)
-            results[backend] = json.loads(path.read_text())
-    return results
-
-
-# === The page ===
-
-HEAD = """# Support
-
-Which layer does what, on which backend. Each cell was run, with the options of
-each row of `tests/layer_checks.py`, by
-
-```
-make support
-```
-
-{versions}
-
-✓ stands for all three backends; otherwise the cell names those that it ran on.
-A number says why a cell, or a backend, is empty.
-
-| column | what was run |
-|---|---|
-| float32 | a call, to finite results |
-| mixed bfloat16 | a call under `mixed_bfloat16`: the output is bfloat16 and near that of float32, weights stay float32 |
-| XLA | `compile(jit_compile=True)`: `predict` as eager, and a training step |
-| mask | what is masked never moves the output |
-| scores | `return_attention_scores`: shares that sum to 1 at most, and the output stays the same |
-| save | a `.keras` file, loaded again, answers alike |
-| int8 | `quantize("int8")` of a model around it, within a tenth of its mean |
-| LoRA | `enable_lora` on its projections, and a training step that moves nothing else but biases |
-| export | a SavedModel of unknown sizes (TensorFlow, JAX) or `torch.export` of known sizes (torch) answers alike |
-
-"""
-
-
-def page(results):
-    """The text of the page from results by backend, case and check."""
-    reasons = {}
-    rows = []
-    for case in next(iter(results.values())):
-        layer = results["tensorflow"][case]["layer"]
-        cells = [
-            cell([results[b][case][check] for b in BACKENDS], reasons)
-            for check in CHECKS
-        ]
-        link = f"{{py:obj}}`~keras_attention.layers.{layer}`"
-        rows.append("| " + " | ".join([case, link, *cells]) + " |")
-    head = ["", "layer", *CHECKS]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *rows]
-    notes = [f"{i}. {reason}" for reason, i in reasons.items()]
-    versions = "\n".join(["Run with " + ", ".join(versions_of()) + "."])
-    return HEAD.format(versions=versions) + "\n".join([*lines, "", *notes, ""])
-
-
-def cell(outcomes, reasons):
-    """The text of a cell, given the outcome of each backend."""
-    names = list(BACKENDS.values())
-    done = [n for n, x in zip(names, outcomes, strict=True) if x[0] == DONE]
-    notes = {}
-    for name, outcome in zip(names, outcomes, strict=True):
-        if outcome[0] != DONE:
-            reason = outcome[1]
-            if outcome[0] == FAILED:
-                reason = f"fails on {name}: {reason}"
-            notes[reasons.setdefault(reason, len(reasons) + 1)] = None
-    text = "✓" if len(done) == len(names) else ", ".join(done) or "–"
-    marks = ", ".join(map(str, notes))
-    return f"{text} ({marks})" if marks else text
-
-
-def versions_of():
-    packages = ("keras", "tensorflow", "jax", "torch", "numpy")
-    versions = [f"{x} {importlib.metadata.version(x)}" for x in packages]
-    return [f"Python {platform.python_version()}", *versions]
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", default="", help="rows whose name has this")
-    parser.add_argument("--dry-run", action="store_true", help="print the page")
-    parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.json:
-        run_backend(args.json, args.cases)
-        return
-    text = page(run_all(args.cases))
-    if args.dry_run or args.cases:
-        print(text)
-    else:
-        PAGE.write_text(text, encoding="utf-8")
-    sys.exit("fails on" in text)
-
-
-if __name__ == "__main__":
-    main()
