@@ -5,7 +5,10 @@ from keras import ops
 
 from keras_attention.layers import (
     AdditiveAttention,
+    CoverageAttention,
+    LocationAttention,
     LuongAttention,
+    MonotonicAttention,
     MultiHeadAttention,
     PositionEmbedding,
     TransformerDecoderBlock,
@@ -103,6 +106,9 @@ def cross_attentions():
         "grouped": MultiHeadAttention(4, 3, num_key_value_heads=2),
         "additive": AdditiveAttention(5),
         "luong": LuongAttention(),
+        "monotonic": MonotonicAttention(5, initial_score_bias=-0.5),
+        "location": LocationAttention(5, 2, 3),
+        "coverage": CoverageAttention(5),
     }
 
 
