@@ -6,8 +6,11 @@ from keras import ops
 from keras_attention.layers import (
     AdditiveAttention,
     AlibiBias,
+    CoverageAttention,
     HardAttention,
+    LocationAttention,
     LuongAttention,
+    MonotonicAttention,
     MultiHeadAttention,
     PositionEmbedding,
     RotaryEmbedding,
@@ -108,6 +111,9 @@ def cross_attentions():
         "additive": AdditiveAttention(5),
         "luong": LuongAttention(),
         "hard": HardAttention(5, "straight_through"),
+        "monotonic": MonotonicAttention(5, initial_score_bias=-0.5),
+        "location": LocationAttention(5, 2, 3),
+        "coverage": CoverageAttention(5),
     }
 
 
