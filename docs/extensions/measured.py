@@ -1,8 +1,8 @@
 """Shows rows of `benchmarks/RESULTS.md`, so that no number is typed twice.
 
-```{benchmarks}
-rows: additive-512, additive-2048
-```
+    ```{benchmarks}
+    rows: additive-512, additive-2048
+    ```
 
 shows these rows beside their peers, and
 

@@ -97,7 +97,9 @@ def sliding_window_attention(
             in_tiles = attention_of_unknown_length
         return in_tiles(*arguments, window=(before, after)), None
     output = banded_attention(
-        lambda *arguments: attend(*arguments, band.offset)[0],
+        lambda query, key, value, mask: attend(
+            query, key, value, mask, band.offset
+        )[0],
         *(query, key, value, before, after),
         [x for x in (mask, pair_mask) if x is not None],
     )
