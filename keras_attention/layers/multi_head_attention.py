@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -374,7 +376,7 @@ class MultiHeadAttention(CachedAttention):
                 "attention is enabled. Please disable flash attention to "
                 "access attention scores. Received: flash_attention=True."
             )
-        options = dict(
+        options: dict[str, Any] = dict(
             scale=1.0 if self.score == "l2" else self._scale,
             dropout_rate=dropout_rate,
             seed=getattr(self._dropout_layer, "seed_generator", None),
