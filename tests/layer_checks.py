@@ -229,7 +229,9 @@ CASES = {
         steps=False,
     ),
     "sliding window": attention(
-        partial(layers.SlidingWindowAttention, 2, 3, 2),
+        lambda **kwargs: layers.SlidingWindowAttention(
+            2, 4, 2, position_bias=layers.AlibiBias(2), **kwargs
+        ),
         value=(B, 67, V),
         steps=False,
     ),

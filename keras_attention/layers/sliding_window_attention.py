@@ -45,6 +45,10 @@ class SlidingWindowAttention(MultiHeadAttention):
         seed: Seed of the dropout.
         num_key_value_heads: Number of key/value heads, shared by groups of
             query heads; `num_heads` if None.
+        rotary: A `RotaryEmbedding` that turns queries and keys by their
+            position, or None.
+        position_bias: An `AlibiBias` or a `RelativePositionBias`, added to
+            the logits by the offset of positions, or None.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -117,6 +121,8 @@ class SlidingWindowAttention(MultiHeadAttention):
         bias_constraint=None,
         seed: int | None = None,
         num_key_value_heads: int | None = None,
+        rotary=None,
+        position_bias=None,
         **kwargs,
     ):
         window = checks.positive_int(window, "window")
@@ -136,6 +142,8 @@ class SlidingWindowAttention(MultiHeadAttention):
             bias_constraint=bias_constraint,
             seed=seed,
             num_key_value_heads=num_key_value_heads,
+            rotary=rotary,
+            position_bias=position_bias,
             **kwargs,
         )
         self.window = window
@@ -235,6 +243,7 @@ class SlidingWindowAttention(MultiHeadAttention):
             "flash_attention",
             "activity_regularizer",
             "use_gate",
+            "score",
         ):
             config.pop(name)
         return {**config, "window": self.window, "causal": self.causal}
