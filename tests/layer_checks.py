@@ -238,6 +238,7 @@ CASES = {
     "sliding window, causal, of one sequence": Case(
         partial(layers.SlidingWindowAttention, 2, 3, 2, causal=True),
         {"query": (B, 37, D)},
+        steps=False,
         masks={"mask": "query"},
         has_scores=True,
         has_dropout=True,
