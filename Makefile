@@ -12,17 +12,20 @@ TORCH := torch==2.13.0
 PYTEST := $(BIN)/python -m pytest
 # Extra arguments for pytest: make test PYTEST_FLAGS="-x -k additive"
 PYTEST_FLAGS ?=
-# The promises of layers, ops, decoding and models hold on every backend.
-BACKEND_TESTS := tests/ops tests/layers tests/decoding tests/models \
-	tests/test_callbacks.py tests/test_losses.py tests/test_reinforce.py \
+# The promises of layers, ops, decoding and models hold on every backend, and
+# so do the examples of docstrings and pages.
+BACKEND_TESTS := keras_attention tests/ops tests/layers tests/decoding \
+	tests/models tests/docs tests/test_callbacks.py tests/test_losses.py \
+	tests/test_reinforce.py \
 	tests/test_package.py
 SELECT ?= not slow
 DEMO_FOLDER ?= runs/demo
 
-# Two pips must not write to one environment, nor two backends share the cores.
+# Two pips must not write to one environment.
 .NOTPARALLEL:
 .PHONY: help demo test test-all test-tensorflow test-jax test-torch lint \
-	lint-style lint-imports lint-types format dist bench clean
+	lint-style lint-imports lint-types format dist bench docs docs-links \
+	support clean
 
 help:
 	@echo "make demo      train RNNSearch and see what it reads (TensorFlow)"
@@ -32,7 +35,9 @@ help:
 	@echo "make format    rewrite the code in the style that lint asks for"
 	@echo "make dist      wheel and sdist, tried on each backend"
 	@echo "make bench     time and memory against peers"
-	@echo "make clean     remove .venv, dist and caches"
+	@echo "make docs      the site, in site/index.html"
+	@echo "make support   run what the site's support table says"
+	@echo "make clean     remove .venv, dist, site and caches"
 
 $(VENV)/.created:
 	@echo "Creating $(VENV)"
@@ -57,6 +62,11 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.test
 	@$(INSTALL) -e ".[bench]"
 	@touch $@
 
+$(VENV)/.docs: pyproject.toml | $(VENV)/.created
+	@echo "Installing TensorFlow and the docs and test extras into $(VENV)"
+	@$(INSTALL) -e ".[tensorflow,docs,test]"
+	@touch $@
+
 $(VENV)/.lint: pyproject.toml | $(VENV)/.created
 	@echo "Installing the dev extra into $(VENV)"
 	@$(INSTALL) -e ".[dev]"
@@ -66,9 +76,17 @@ demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python -m applications.translation.train \
 		--recipe demo --output $(DEMO_FOLDER) --overwrite
 
-test: test-tensorflow test-jax test-torch
+# TensorFlow beside the two others, which takes two cores half of the time.
+test: $(VENV)/.test
+	@others=$$(mktemp); \
+	$(MAKE) --no-print-directory --keep-going test-jax test-torch > "$$others" 2>&1 & \
+	pid=$$!; status=0; \
+	$(MAKE) --no-print-directory test-tensorflow || status=1; \
+	wait $$pid || status=1; \
+	cat "$$others"; rm "$$others"; \
+	exit $$status
 
-test-all: SELECT := slow or not slow
+test-all: export SELECT := slow or not slow
 test-all: test
 
 test-tensorflow: $(VENV)/.test
@@ -105,7 +123,22 @@ dist: $(VENV)/.lint
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
+# Warnings are errors, and so is a picture that a page asks another host for.
+docs: $(VENV)/.docs
+	rm -rf site
+	$(BIN)/sphinx-build -n -W --keep-going -E -q -d build/doctrees docs site
+	$(BIN)/python tools/check_site.py site
+	@echo "Open site/index.html"
+
+# Asks the other hosts that pages link to: needs the network.
+docs-links: $(VENV)/.docs
+	$(BIN)/sphinx-build -E -q -b linkcheck -d build/doctrees docs build/links
+
+# Runs each layer in each way on each backend (minutes), and writes the page.
+support: $(VENV)/.test
+	$(BIN)/python -m docs.supported
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .import_linter_cache
-	find keras_attention applications benchmarks tests tools \
+	rm -rf $(VENV) build dist site docs/images/api .pytest_cache .ruff_cache .import_linter_cache
+	find keras_attention applications benchmarks docs tests tools \
 		-name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,8 +14,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.rows import EVERYWHERE, ROWS
+from benchmarks import scaling
+from benchmarks.rows import EVERYWHERE, ROWS, SCALING
 
+ALL = {**ROWS, **SCALING}
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
 
@@ -39,7 +41,8 @@ def make_parser():
         "--only",
         action="append",
         metavar="NAME",
-        help=f"a row or the beginning of its name: {', '.join(ROWS)}",
+        help=f"a row or the beginning of its name: {', '.join(ROWS)}, or "
+        "scaling/<layer>, one row per length",
     )
     parser.add_argument("--backend", action="append", choices=EVERYWHERE)
     parser.add_argument("--repeats", type=int, default=3)
@@ -81,11 +84,12 @@ def run(name, side, backend):
 
 def measure(name, backend, repeats):
     """All runs of a row on a backend, the two sides in turn."""
-    sides = ["ours"] if ROWS[name].peer is None else ["ours", "peer"]
+    row = ALL[name]
+    sides = ["ours"] if row.peer is None else ["ours", "peer"]
     runs = {side: [] for side in sides}
     for _ in range(repeats):
         for side in sides:
-            other = ROWS[name].peer_backend if side == "peer" else None
+            other = row.peer_backend if side == "peer" else None
             runs[side].append(run(name, side, other or backend))
     return runs
 
@@ -98,8 +102,9 @@ def spread(values, form="{:.3g}"):
     return middle if len(set(ends)) == 1 else f"{middle} ({' to '.join(ends)})"
 
 
-def line(name, backend, runs):
-    """The cells of a row of the table."""
+def line(name, backend, numbers):
+    """The cells of a row of the table, from the runs of all rows so far."""
+    runs = numbers[f"{name}/{backend}"]
     cells = [name, backend]
     for what in ("seconds", "megabytes"):
         ours = [r[what] for r in runs["ours"]]
@@ -112,9 +117,10 @@ def line(name, backend, runs):
         # Run by run, so that the spread is that of neighbors in time.
         ratios = [p / o for o, p in zip(ours, peer, strict=True)]
         cells.append(spread(ratios))
-    per_second = ROWS[name].amount / middle(runs, "ours", "seconds")
-    cells.append(f"{per_second:.3g} {ROWS[name].unit}")
-    cells.append(verdict(ROWS[name].bars.get(backend), runs))
+    row = ALL[name]
+    per_second = row.amount / middle(runs, "ours", "seconds")
+    cells.append(f"{per_second:.3g} {row.unit}")
+    cells.append(verdict(row.bars.get(backend), backend, runs, numbers))
     return cells
 
 
@@ -122,7 +128,7 @@ def middle(runs, side, what):
     return statistics.median(run[what] for run in runs[side])
 
 
-def verdict(bar, runs):
+def verdict(bar, backend, runs, numbers):
     """Each part of a bar, and whether the medians reach it."""
     if bar is None:
         return ""
@@ -132,6 +138,14 @@ def verdict(bar, runs):
             key = {"faster": "seconds", "lighter": "megabytes"}[what]
             got = middle(runs, "peer", key) / middle(runs, "ours", key)
             parts.append((f"{least:g} times {what}", got >= least))
+    if bar.slower_than:
+        other, most = bar.slower_than
+        if f"{other}/{backend}" in numbers:
+            got = middle(runs, "ours", "seconds") / middle(
+                numbers[f"{other}/{backend}"], "ours", "seconds"
+            )
+            text = f"{most:g} times {other} ({got:.3g})"
+            parts.append((text, got <= most))
     return ", ".join(
         f"{text}: {'met' if reached else 'MISSED'}" for text, reached in parts
     )
@@ -151,8 +165,8 @@ HEAD = [
 ]
 
 
-def table(rows):
-    lines = [HEAD, ["---"] * len(HEAD), *rows]
+def table(rows, head=HEAD):
+    lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
@@ -182,7 +196,7 @@ def main(arguments=None):
         parser.error(f"--repeats must be at least 1, not {options.repeats}.")
     names = [
         name
-        for name in ROWS
+        for name in ALL
         if not options.only or name.startswith(tuple(options.only))
     ]
     if not names:
@@ -192,19 +206,33 @@ def main(arguments=None):
         known.update(json.loads(path.read_text()))
     print(" | ".join(HEAD))
     for name in names:
-        for backend in ROWS[name].backends:
+        for backend in ALL[name].backends:
             if options.backend and backend not in options.backend:
                 continue
             key = f"{name}/{backend}"
-            runs = known.get(key) or measure(name, backend, options.repeats)
+            repeats = 1 if name in SCALING else options.repeats
+            runs = known.get(key) or measure(name, backend, repeats)
             numbers[key] = runs
-            rows.append(line(name, backend, runs))
-            print(" | ".join(rows[-1]), flush=True)
+            cells = line(name, backend, numbers)
+            print(" | ".join(cells), flush=True)
+            if name in ROWS:
+                rows.append(cells)
             if options.json:  # row by row, so that a stop loses nothing
                 options.json.write_text(json.dumps(numbers, indent=2) + "\n")
     if options.write:
-        about = "\n".join(f"- `{name}`: {ROWS[name].about}." for name in names)
-        counts = sorted({len(runs["ours"]) for runs in numbers.values()})
+        rows_of = {name for name in names if name in ROWS}
+        about = "\n".join(
+            f"- `{name}`: {row.about}."
+            for name, row in ROWS.items()
+            if name in rows_of
+        )
+        counts = sorted(
+            {
+                len(runs["ours"])
+                for key, runs in numbers.items()
+                if key.rpartition("/")[0] in ROWS
+            }
+        )
         RESULTS.write_text(
             "# Benchmarks\n\nMade by `python -m benchmarks --write`; the "
             f"median over {' or '.join(map(str, counts))} runs, and "
@@ -213,7 +241,9 @@ def main(arguments=None):
             "step once compiled (TensorFlow with XLA, JAX with `jit`, torch "
             "eager); memory is the peak beyond what the inputs took, "
             f"compilation included.\n\n{machine()}\n\n{table(rows)}\n\n"
-            f"{about}\n"
+            f"{about}\n\n## How cost grows with length\n\n"
+            f"{scaling.ABOUT}\n\n"
+            f"{table(scaling.lines(numbers, EVERYWHERE), scaling.HEAD)}\n"
         )
 
 

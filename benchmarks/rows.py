@@ -12,7 +12,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from benchmarks import rnn_search
+from benchmarks import rnn_search, scaling
 from benchmarks.steps import forward, forward_and_backward, normal
 from keras_attention import layers
 
@@ -26,10 +26,13 @@ class Bar:
     Args:
         faster: Least ratio of the peer's time to ours.
         lighter: Least ratio of the peer's memory to ours.
+        slower_than: Most ratio of our time to that of another row of ours,
+            as (row, ratio).
     """
 
     faster: float = 0.0
     lighter: float = 0.0
+    slower_than: tuple[str, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +90,63 @@ def multi_head(layer, length):
     return forward_and_backward(layer, lambda x: layer(x, x), [x])
 
 
+WINDOW = 64
+
+
+def our_window(length):
+    def make():
+        x = normal(1, length, 4 * 64)
+        layer = layers.SlidingWindowAttention(4, 64, WINDOW)
+        layer.build(x.shape)
+        return forward_and_backward(layer, layer, [x])
+
+    return make
+
+
+def peer_window(length):
+    """Keras's window; on torch the bands of the package local-attention."""
+
+    def make():
+        x = normal(1, length, 4 * 64)
+        if keras.backend.backend() == "torch":
+            return local_attention_window(x)
+        layer = keras.layers.MultiHeadAttention(
+            4, 64, sliding_window=WINDOW + 1
+        )
+        layer.build(x.shape, x.shape)
+        return forward_and_backward(layer, lambda x: layer(x, x), [x])
+
+    return make
+
+
+def local_attention_window(x):
+    """The same band and projections; positions are not told apart."""
+    from local_attention import LocalAttention
+
+    projections = layers.SlidingWindowAttention(4, 64, WINDOW)
+    projections.build(x.shape)
+    read = LocalAttention(
+        WINDOW,
+        look_backward=1,
+        look_forward=1,
+        exact_windowsize=True,
+        use_rotary_pos_emb=False,
+    )
+
+    def run(x):
+        heads = [
+            dense(x).transpose(1, 2)  # (B, N, T, H)
+            for dense in (
+                projections.query_dense,
+                projections.key_dense,
+                projections.value_dense,
+            )
+        ]
+        return projections.output_dense(read(*heads).transpose(1, 2))
+
+    return forward_and_backward(projections, run, [x])
+
+
 def local_step(length):
     def make():
         layer = layers.LocalAttention(10, "predictive", "general")
@@ -102,6 +162,17 @@ def local_step(length):
         return forward(step, [query, *(memory[name] for name in names)])
 
     return make
+
+
+def attention_rnn(attention):
+    """A caption's decoder over the grid of an image (Xu et al., 2015)."""
+    return scaling.step(
+        layers.AttentionRNN(keras.layers.LSTMCell(256), attention),
+        (16, 12, 128),
+        (16, 196, 256),
+        output="outputs",
+        training=True,
+    )
 
 
 def import_package():
@@ -151,6 +222,15 @@ ADDITIVE_BARS = {
         "torch": Bar(faster=1.0, lighter=20.0),
     }
 }
+WINDOW_BARS = {
+    8192: {
+        **on_xla(Bar(faster=20.0, lighter=8.0)),
+        "torch": Bar(faster=1.0),
+    },
+    16384: dict.fromkeys(
+        EVERYWHERE, Bar(slower_than=("sliding-window-8192", 2.3))
+    ),
+}
 MULTI_HEAD_BARS = {
     256: on_xla(Bar(faster=1.0)),
     4096: on_xla(Bar(faster=1.3, lighter=8.0)),
@@ -189,6 +269,21 @@ ROWS = {
         )
         for length in (256, 4096)
     },
+    "sliding-window-8192": Row(
+        "SlidingWindowAttention, forward and backward, B=1, T=8192, 4 heads x "
+        "64, window 64; peer keras.layers.MultiHeadAttention with the same "
+        "band, on torch LocalAttention of the package local-attention with "
+        "the same band and projections",
+        our_window(8192),
+        peer_window(8192),
+        bars=WINDOW_BARS[8192],
+    ),
+    "sliding-window-16384": Row(
+        "the same at T=16384, ours alone",
+        our_window(16384),
+        None,
+        bars=WINDOW_BARS[16384],
+    ),
     **{
         f"local-step-{length}": Row(
             "LocalAttention, predictive, one step, B=8, D=10, 128 features, "
@@ -197,6 +292,19 @@ ROWS = {
             None,
         )
         for length in (256, 4096, 16384)
+    },
+    **{
+        f"hard-{estimator}": Row(
+            f'HardAttention("{estimator}") in an AttentionRNN, forward and '
+            "backward in training, B=16, T=12, S=196, 256 units; peer "
+            "AdditiveAttention in it",
+            lambda estimator=estimator: attention_rnn(
+                layers.HardAttention(256, estimator)
+            ),
+            lambda: attention_rnn(layers.AdditiveAttention(256)),
+            bars=dict.fromkeys(EVERYWHERE, Bar(faster=1 / 1.15)),
+        )
+        for estimator in ("reinforce", "gumbel_straight_through")
     },
     "rnn-search-training": Row(
         "RNNSearch, a step of `fit` with Adam, B=64, S=T=20, H=256, V=4000; "
@@ -243,4 +351,15 @@ ROWS = {
         amount=2 * PRODUCT_SIZE**3 / 1e9,
         unit="GFLOP",
     ),
+}
+
+# Every layer at every length, for the table of exponents.
+SCALING = {
+    scaling.row(name, length): Row(
+        f"{name} at T={length}",
+        lambda make=make, length=length: make(length),
+        None,
+    )
+    for name, make in scaling.LAYERS.items()
+    for length in scaling.LENGTHS
 }

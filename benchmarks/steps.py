@@ -53,7 +53,8 @@ def forward_and_backward(layer, function, arrays, weights=None):
 
     def run():
         loss = function(*inputs).square().sum()
-        torch.autograd.grad(loss, [*weights, *inputs], allow_unused=True)
+        if loss.requires_grad:  # fixed position codes have nothing to learn
+            torch.autograd.grad(loss, [*weights, *inputs], allow_unused=True)
         wait()
 
     return run

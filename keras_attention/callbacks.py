@@ -16,6 +16,14 @@ from keras import ops
 from keras_attention.metrics import bleu
 from keras_attention.ops import checks
 
+__all__ = [
+    "BestWeights",
+    "CPUBudget",
+    "SaveAndResume",
+    "TemperatureSchedule",
+    "ValidationBLEU",
+]
+
 
 class BestWeights(keras.callbacks.Callback):
     """Ends training with the weights of the epoch that was best.

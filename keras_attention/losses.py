@@ -1,3 +1,5 @@
+"""What models of attention train on."""
+
 import keras
 import numpy as np
 from keras import ops
@@ -6,6 +8,14 @@ from keras_attention.ops import checks
 from keras_attention.ops.cross_entropy import sparse_cross_entropy
 from keras_attention.ops.masks import agree, as_mask
 from keras_attention.ops.softmax import wide_dtype
+
+__all__ = [
+    "MovingAverageBaseline",
+    "SparseCategoricalCrossentropy",
+    "leave_one_out_baseline",
+    "marginal_log_likelihood",
+    "reinforce_loss",
+]
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
@@ -131,7 +141,8 @@ def reinforce_loss(
         ...     keras.layers.GRUCell(8), layers.HardAttention(6, seed=2)
         ... )
         >>> words = keras.random.normal((4, 3, 5))
-        >>> result = decoder(words, keras.random.normal((4, 7, 9)), training=True)
+        >>> regions = keras.random.normal((4, 7, 9))
+        >>> result = decoder(words, regions, training=True)
         >>> log_likelihood = -keras.ops.abs(result["outputs"][..., 0])
         >>> loss = losses.reinforce_loss(
         ...     log_likelihood,
@@ -229,8 +240,8 @@ class MovingAverageBaseline(keras.layers.Layer):
     def __init__(self, momentum: float = 0.9, **kwargs):
         super().__init__(**kwargs)
         self.momentum = checks.rate(momentum, "momentum")
-
-    def build(self, rewards_shape):
+        # Here, as no shape is waited for: a model that calls it in
+        # `compute_loss` alone would never build it.
         self.average = self.add_weight(
             shape=(),
             initializer="zeros",
@@ -239,6 +250,7 @@ class MovingAverageBaseline(keras.layers.Layer):
             dtype="float32",
             name="average",
         )
+        self.built = True
 
     def call(self, rewards, training=None):
         # A new tensor: a plain read would change with the variable.

@@ -17,6 +17,7 @@ from keras_attention import layers
 
 B, T, S = 2, 5, 7  # batch, query positions, memory positions
 D, V = 6, 11  # features of query and memory
+HEIGHT, WIDTH = 4, 3  # of a feature map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,20 +28,33 @@ class Case:
         make: Makes the layer; keyword arguments override.
         shapes: From call argument to the shape of the tensor it takes.
         attends: It has the call form `layer(query, value)`.
+        steps: It also has `memory` and `step`; a window around the query has
+            not, since a memory has no positions around it.
         masks: From mask argument to the tensor that it masks.
         has_scores: It takes `return_attention_scores`.
         has_dropout: It takes a `dropout`.
         smooth: A small step of the inputs moves the output by a small one,
             and moves it at all.
+        steps: `step` reads a memory, which positions would forbid.
+        of_pairs: The output is about pairs of positions, so that no layer
+            that wants features can follow.
+
+
+        multiple: What the sizes of axis 1 have to be a multiple of.
     """
 
     make: Callable
     shapes: dict
     attends: bool = False
+    steps: bool = True
     masks: dict = dataclasses.field(default_factory=dict)
     has_scores: bool = False
     has_dropout: bool = False
     smooth: bool = True
+    steps: bool = True
+    of_pairs: bool = False
+
+    multiple: int = 1
 
     def inputs(self, seed=0):
         rng = np.random.default_rng(seed)
@@ -63,6 +77,24 @@ def attention(make, query=(B, T, D), value=(B, S, V), **kwargs):
 
 def sequence(make, **kwargs):
     return Case(make, {"inputs": (B, T, D)}, **kwargs)
+
+
+def bias(make):
+    """A bias of pairs, which takes its input for the length alone."""
+    return Case(make, {"query": (B, T, D)}, smooth=False, of_pairs=True)
+
+
+def feature_map(make, query=(B, D), **kwargs):
+    masks = {"features_mask": "features"}
+    if len(query) == 3:
+        masks["query_mask"] = "query"
+    return Case(
+        make,
+        {"features": (B, HEIGHT, WIDTH, V), "query": query},
+        masks=masks,
+        has_scores=True,
+        **kwargs,
+    )
 
 
 def recurrent(cell, attention, **arguments):
@@ -163,6 +195,53 @@ CASES = {
     "multi-head, grouped": attention(
         partial(layers.MultiHeadAttention, 4, 3, num_key_value_heads=2)
     ),
+    "multi-head, rotary": attention(
+        lambda **kwargs: layers.MultiHeadAttention(
+            2, 4, rotary=layers.RotaryEmbedding(), **kwargs
+        ),
+        steps=False,
+    ),
+    "multi-head, ALiBi": attention(
+        lambda **kwargs: layers.MultiHeadAttention(
+            3, 4, position_bias=layers.AlibiBias(3), **kwargs
+        ),
+        steps=False,
+    ),
+    "multi-head, relative bias": attention(
+        lambda **kwargs: layers.MultiHeadAttention(
+            2, 3, position_bias=layers.RelativePositionBias(2, 4, 5), **kwargs
+        ),
+        steps=False,
+    ),
+    "multi-head, l2": attention(
+        partial(layers.MultiHeadAttention, 2, 3, score="l2"), **SAME
+    ),
+    # Long enough, beside its window, for the path by bands.
+    "multi-head, sliding window": attention(
+        partial(
+            layers.MultiHeadAttention,
+            4,
+            3,
+            sliding_window=3,
+            num_key_value_heads=2,
+        ),
+        value=(B, 67, V),
+        steps=False,
+    ),
+    "sliding window": attention(
+        lambda **kwargs: layers.SlidingWindowAttention(
+            2, 4, 2, position_bias=layers.AlibiBias(2), **kwargs
+        ),
+        value=(B, 67, V),
+        steps=False,
+    ),
+    "sliding window, causal, of one sequence": Case(
+        partial(layers.SlidingWindowAttention, 2, 3, 2, causal=True),
+        {"query": (B, 37, D)},
+        masks={"mask": "query"},
+        has_scores=True,
+        has_dropout=True,
+    ),
     "attention rnn": recurrent(
         keras.layers.GRUCell, partial(layers.AdditiveAttention, 3)
     ),
@@ -216,6 +295,32 @@ CASES = {
         has_scores=True,
         has_dropout=True,
     ),
+    "spatial": feature_map(partial(layers.SpatialAttention, 5)),
+    "channel, over time": feature_map(
+        partial(layers.ChannelAttention, 5, rescale=False), query=(B, T, D)
+    ),
+    "channel and spatial": feature_map(
+        partial(layers.SpatialChannelAttention, 5)
+    ),
+    "spatial and channel, over time": feature_map(
+        partial(layers.SpatialChannelAttention, 5, order="spatial_channel"),
+        query=(B, T, D),
+    ),
+    "patches": Case(
+        partial(layers.PatchEmbedding, (3, 2), 7),
+        {"images": (B, 6, 10, 3)},
+        multiple=3,
+    ),
+    "patches, overlapping": Case(
+        partial(layers.PatchEmbedding, (3, 2), 7, overlap=2),
+        {"images": (B, 6, 10, 3)},
+        multiple=3,
+    ),
+    "tubelets": Case(
+        partial(layers.TubeletEmbedding, (2, 3, 5), 7),
+        {"video": (B, 4, 6, 10, 3)},
+        multiple=2,
+    ),
     "feed-forward": sequence(
         partial(layers.FeedForward, 13, activation="gelu"), has_dropout=True
     ),
@@ -225,7 +330,39 @@ CASES = {
     "learned positions": sequence(
         partial(layers.PositionEmbedding, 13), smooth=False
     ),
+    "learned positions, resampled": sequence(
+        partial(
+            layers.PositionEmbedding,
+            grid_shape=(13,),
+            num_prefix_tokens=1,
+            interpolation="bicubic_antialias",
+        ),
+        smooth=False,
+    ),
+    "learned positions of an image": Case(
+        partial(
+            layers.PositionEmbedding,
+            grid_shape=(2, 5),
+            interpolation="bilinear_align_corners",
+        ),
+        {"inputs": (B, HEIGHT, WIDTH, D)},
+        smooth=False,
+    ),
+    "learned positions of a video": Case(
+        partial(
+            layers.PositionEmbedding,
+            grid_shape=(3, 2, 3),
+            interpolation="bicubic",
+        ),
+        {"inputs": (B, 2, HEIGHT, WIDTH, D)},
+        smooth=False,
+    ),
     "rotary positions": sequence(partial(layers.RotaryEmbedding)),
+    "ALiBi": bias(partial(layers.AlibiBias, 3)),
+    "relative bias": bias(partial(layers.RelativePositionBias, 3, 8, 5)),
+    "relative bias of offsets": bias(
+        partial(layers.RelativePositionBias, 3, None, 3, bidirectional=False)
+    ),
     "stochastic depth": sequence(partial(layers.StochasticDepth, 0.5)),
 }
 
@@ -263,10 +400,15 @@ def run(layer, case, inputs=None, **kwargs):
     return numpy(main(layer(**(inputs or case.inputs()), **kwargs)))
 
 
+def unknown(shape):
+    """A shape with all sizes but that of the features unknown."""
+    return (*(None for _ in shape[:-1]), shape[-1])
+
+
 def functional(layer, case, **kwargs):
     """A model of the layer, sizes other than features unknown."""
     symbolic = {
-        name: keras.Input((None, shape[-1]), name=name)
+        name: keras.Input(unknown(shape)[1:], name=name)
         for name, shape in case.shapes.items()
     }
     return keras.Model(symbolic, layer(**symbolic, **kwargs))
@@ -274,8 +416,10 @@ def functional(layer, case, **kwargs):
 
 def mask_of(case, argument, readable):
     """A mask argument whose rows read the first `readable` positions."""
-    length = case.shapes[case.masks[argument]][1]
-    return np.arange(length)[None] < np.asarray(readable)[:, None]
+    sizes = case.shapes[case.masks[argument]][1:-1]
+    positions = np.arange(np.prod(sizes)).reshape(1, *sizes)
+    readable = np.asarray(readable)
+    return positions < readable.reshape(-1, *(1 for _ in sizes))
 
 
 def arguments_of(thing):

@@ -161,7 +161,7 @@ class Attention(keras.layers.Layer):
         """
         return {}
 
-    def draws(self, training):
+    def draws(self, training) -> bool:
         """Whether `draw_noise` has anything to draw."""
         return False
 
@@ -176,8 +176,8 @@ class Attention(keras.layers.Layer):
                 "for all steps before the loop, with `draw_noise`, and pass "
                 "each step its slice as `noise`."
             )
-        sizes = (*ops.shape(query)[:2], ops.shape(key)[1])
-        return self.draw_noise(*sizes, training)
+        batch, hypotheses, _ = ops.shape(query)
+        return self.draw_noise(batch, hypotheses, ops.shape(key)[1], training)
 
     def step_spec(self, batch, length):
         """Specs of what each step reports beside scores, and of the state.
@@ -350,6 +350,19 @@ def check_step_batch(name, tensor, memory):
             f"Received: shape {tuple(tensor.shape)}, a memory of batch size "
             f"{batch}. Pass hypotheses as (B, K, D)."
         )
+
+
+def refuse_positions(attention, name):
+    """Raises if an attention that is to read a memory compares positions."""
+    for argument in ("sliding_window", "rotary", "position_bias"):
+        value = getattr(attention, argument, None)
+        if value is not None:
+            raise ValueError(
+                f"`{name}` reads a memory, which has no positions around the "
+                f"query's: it must have no `{argument}`. Received: "
+                f"{attention!r} with {argument}={value!r}. Leave it out, or "
+                "use a LocalAttention."
+            )
 
 
 def on_rows(dense, x):

@@ -4,7 +4,11 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from keras_attention.layers.attention import Attention, check_step_batch
+from keras_attention.layers.attention import (
+    Attention,
+    check_step_batch,
+    refuse_positions,
+)
 from keras_attention.ops import checks
 from keras_attention.ops.cells import concatenate, steps_of
 from keras_attention.ops.loops import scan, scan_with_kernels
@@ -232,10 +236,10 @@ class AttentionRNN(keras.layers.Layer):
     def _noise(self, noise, inputs, memory, training):
         """What the attention draws with in all steps, or None."""
         if noise is None:
+            batch, steps, _ = ops.shape(inputs)
+            length = ops.shape(memory["value"])[1]
             return self.attention.draw_noise(
-                *ops.shape(inputs)[:2],
-                ops.shape(memory["value"])[1],
-                bool(training),
+                batch, steps, length, bool(training)
             )
         if not takes_noise(self.attention):
             raise ValueError(
@@ -648,6 +652,7 @@ def check_attention(attention):
             f"`memory` and `step`. Received: attention={attention!r}. Pass "
             "for example `AdditiveAttention(units=8)`."
         )
+    refuse_positions(attention, "attention")
     if isinstance(attention, Attention) and attention.dropout:
         raise ValueError(
             "An attention inside a recurrence must have no dropout of its "

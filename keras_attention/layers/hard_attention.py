@@ -194,8 +194,10 @@ class HardAttention(AdditiveAttention):
             use_causal_mask,
         )
         if noise is None and forced_sample is None:
-            sizes = (*ops.shape(query)[:2], ops.shape(key)[1])
-            noise = self.draw_noise(*sizes, training)
+            batch, steps, _ = ops.shape(query)
+            noise = self.draw_noise(
+                batch, steps, ops.shape(key)[1], bool(training)
+            )
         output, scores, extras = self.choose_and_read(
             query,
             *self.project(value, key),
@@ -209,7 +211,7 @@ class HardAttention(AdditiveAttention):
         return tuple(result) if len(result) > 1 else output
 
     def draws(self, training):
-        return training or self.inference == "sample"
+        return bool(training) or self.inference == "sample"
 
     def draw_noise(self, batch, steps, length, training=False):
         """Draws for some steps at once; see `Attention.draw_noise`.

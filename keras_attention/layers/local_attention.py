@@ -5,10 +5,10 @@ from keras_attention.layers.attention import cloned, on_rows
 from keras_attention.layers.luong_scores import LuongScores
 from keras_attention.ops import checks
 from keras_attention.ops.attention import dropout
+from keras_attention.ops.bands import banded_attention
 from keras_attention.ops.masks import agree, joint_mask
 from keras_attention.ops.softmax import wide_dtype
 from keras_attention.ops.windows import (
-    banded_attention,
     gathered_attention,
     gaussian,
     source_length,
@@ -292,15 +292,18 @@ class LocalAttention(LuongScores):
         else:  # An export of JAX cannot fit a window into an unknown source.
             short = keras.backend.backend() == "jax"
         if positions is None and not (short or return_scores):
+
+            def attend_band(query, key, value, mask):
+                return attend(query, key, value, mask[:, 0], None)[0]
+
+            masks = []  # (B, 1, T, S), axes that do not vary of size 1
+            if source_mask is not None:
+                masks.append(source_mask[:, None, None])
+            if pair_mask is not None:
+                masks.append(pair_mask[:, None])
+            reach = window, 0 if causal else window
             output = banded_attention(
-                lambda *arguments: attend(*arguments, distance=None)[0],
-                query,
-                key,
-                value,
-                before=window,
-                after=0 if causal else window,
-                source_mask=source_mask,
-                pair_mask=pair_mask,
+                attend_band, query, key, value, *reach, masks
             )
             return output, None
         if positions is None:

@@ -1,18 +1,20 @@
-import string
+from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
-from keras_attention.layers.attention import Attention, cloned
-from keras_attention.ops import checks
+from keras_attention.layers import multi_head_arguments as arguments
+from keras_attention.layers.cached_attention import CachedAttention
+from keras_attention.layers.projection import projection
+from keras_attention.ops import checks, l2_scores
 from keras_attention.ops.dot_product import dot_product_attention
 from keras_attention.ops.folding import Folded
-from keras_attention.ops.masks import agree, both, concrete_value, joint_mask
+from keras_attention.ops.masks import agree, both, joint_mask, window_mask
+from keras_attention.ops.sliding_window import sliding_window_attention
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class MultiHeadAttention(Attention):
+class MultiHeadAttention(CachedAttention):
     """Lets each query read from a sequence in several ways at once.
 
     Query, key and value are projected once per head, each head reads by the
@@ -27,8 +29,9 @@ class MultiHeadAttention(Attention):
     the other. It differs where Keras's falls short: an explicit `query_mask`
     counts; a row with nothing to read gives zeros whether or not scores are
     asked for; long sequences never hold the `(T, S)` logits, forward or
-    backward, on TensorFlow and JAX too. Beyond it: grouped key/value heads, a
-    bias on the logits, and stepping. Also exported as `MultiHead`.
+    backward, on TensorFlow and JAX too. Beyond it: grouped key/value heads,
+    positions told apart within the heads, scores by distance, a bias on the
+    logits, and stepping. Also exported as `MultiHead`.
 
     Args:
         num_heads: Number of heads, N.
@@ -43,7 +46,8 @@ class MultiHeadAttention(Attention):
             batch and features if None. Several axes are read as one, the
             last of them moving fastest.
         sliding_window: If w is given, query t reads positions with
-            |t - s| <= w - 1 only.
+            |t - s| <= w - 1 only, in time and memory O(T x w) unless scores
+            are asked for or an `attention_bias` is given.
         flash_attention: True for the backend's fused kernel or an error,
             False for no fused kernel, None for what is best.
         kernel_initializer: Initializer of the kernels.
@@ -59,6 +63,14 @@ class MultiHeadAttention(Attention):
         num_key_value_heads: Number of key/value heads, shared by groups of
             query heads (Ainslie et al., 2023); `num_heads` if None, 1 is
             multi-query attention.
+        rotary: A `RotaryEmbedding` that turns queries and keys by their
+            position, or None.
+        position_bias: An `AlibiBias` or a `RelativePositionBias`, added to
+            the logits by the offset of positions, or None.
+        score: "scaled_dot", or "l2": logits `-|Q - K|^2 / sqrt(key_dim)`,
+            with one projection for queries and keys, so that a bounded change
+            of the inputs changes the output by a bounded amount however large
+            they are (Kim et al., 2021).
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -83,9 +95,10 @@ class MultiHeadAttention(Attention):
 
     Raises:
         ValueError: Sizes are not positive integers, key/value heads do not
-            divide the heads, shapes do not fit each other, a mask holds
-            other than 0 and 1, or a fused kernel is demanded where there is
-            none.
+            divide the heads, `rotary` or `position_bias` is of another kind,
+            does not fit the heads or meets several attended axes, shapes do
+            not fit each other, a mask holds other than 0 and 1, or a fused
+            kernel is demanded where there is none.
 
     Examples:
         >>> import numpy as np
@@ -108,10 +121,25 @@ class MultiHeadAttention(Attention):
         >>> tuple(output.shape)
         (2, 12)
 
+        Positions that count by how far apart they are:
+
+        >>> layer = keras_attention.layers.MultiHeadAttention(
+        ...     num_heads=4,
+        ...     key_dim=6,
+        ...     rotary=keras_attention.layers.RotaryEmbedding(),
+        ... )
+        >>> tuple(layer(x, x).shape)
+        (2, 5, 12)
+
     Reference:
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.2;
         [Ainslie et al., 2023](https://arxiv.org/abs/2305.13245) for
         `num_key_value_heads`;
+        [Su et al., 2021](https://arxiv.org/abs/2104.09864) for `rotary`;
+        [Press et al., 2022](https://arxiv.org/abs/2108.12409) and
+        [Raffel et al., 2020](https://arxiv.org/abs/1910.10683) for
+        `position_bias`;
+        [Kim et al., 2021](https://arxiv.org/abs/2006.04710) for "l2";
         [Qiu et al., 2025](https://arxiv.org/abs/2505.06708) for `use_gate`.
     """
 
@@ -136,6 +164,9 @@ class MultiHeadAttention(Attention):
         use_gate: bool = False,
         seed: int | None = None,
         num_key_value_heads: int | None = None,
+        rotary=None,
+        position_bias=None,
+        score: str = "scaled_dot",
         **kwargs,
     ):
         super().__init__(seed=seed, **kwargs)
@@ -144,14 +175,21 @@ class MultiHeadAttention(Attention):
         self.value_dim = self.key_dim
         if value_dim is not None:
             self.value_dim = checks.positive_int(value_dim, "value_dim")
-        self.num_key_value_heads = _key_value_heads(
+        self.num_key_value_heads = arguments.key_value_heads(
             num_key_value_heads, self.num_heads
+        )
+        self.rotary = arguments.rotary_embedding(rotary, self.key_dim)
+        self.position_bias = arguments.position_bias(
+            position_bias, self.num_heads
+        )
+        self.score = arguments.score(
+            score, self.num_heads, self.num_key_value_heads
         )
         self.dropout = checks.rate(dropout, "dropout")
         self.use_bias = use_bias
         # Not `output_shape`: `summary` of a model asks layers for that.
-        self._output_shape = _output_sizes(output_shape)
-        self.attention_axes = _axes(attention_axes)
+        self._output_shape = arguments.output_sizes(output_shape)
+        self.attention_axes = arguments.axes(attention_axes)
         self.sliding_window = sliding_window
         if sliding_window is not None:
             checks.positive_int(sliding_window, "sliding_window")
@@ -219,9 +257,11 @@ class MultiHeadAttention(Attention):
         self._query_dense = self._projection(
             "query", rank, 1, (heads, self.key_dim)
         )
-        self._key_dense = self._projection(
-            "key", rank, 1, (groups, self.key_dim)
-        )
+        self._key_dense = self._query_dense
+        if self.score != "l2":
+            self._key_dense = self._projection(
+                "key", rank, 1, (groups, self.key_dim)
+            )
         if self.use_gate:
             self._gate_dense = self._projection(
                 "gate", rank, 1, (heads, self.value_dim), "sigmoid"
@@ -233,7 +273,12 @@ class MultiHeadAttention(Attention):
         self._value_dense.build(value_shape)
 
     def build_query(self, query_shape):
-        self._query_dense.build(query_shape)
+        if not self._query_dense.built:  # of l2 it is the key's too
+            self._query_dense.build(query_shape)
+        if self.rotary is not None and not self.rotary.built:
+            self.rotary.build((*query_shape[:-1], self.key_dim))
+        if self.position_bias is not None and not self.position_bias.built:
+            self.position_bias.build(query_shape)
         if self.use_gate:
             self._gate_dense.build(query_shape)
         self._output_dense = self._projection(
@@ -247,63 +292,64 @@ class MultiHeadAttention(Attention):
         )
 
     def _projection(self, name, rank, num_inputs, sizes, activation=None):
-        """Maps the last axes of a tensor to others, with Keras's weights.
-
-        Args:
-            name: Name of the projection.
-            rank: Rank of the layer's own inputs: `(B, ..., D)`.
-            num_inputs: How many axes are summed over: features, or heads
-                and their size.
-            sizes: Sizes of the axes in their place.
-            activation: Activation of the result.
-        """
-        letters = iter(string.ascii_lowercase)
-        kept = "".join(next(letters) for _ in range(rank - 1))
-        summed = "".join(next(letters) for _ in range(num_inputs))
-        made = "".join(next(letters) for _ in sizes)
-        layer = keras.layers.EinsumDense(
-            f"{kept}{summed},{summed}{made}->{kept}{made}",
-            output_shape=(*[None] * (rank - 2), *sizes),
+        return projection(
+            name,
+            rank,
+            num_inputs,
+            sizes,
+            self.use_bias,
             activation=activation,
-            bias_axes=made if self.use_bias else None,
-            # Cloned, or all kernels would start equal under a seed.
-            kernel_initializer=cloned(self.kernel_initializer),
-            bias_initializer=cloned(self.bias_initializer),
+            kernel_initializer=self.kernel_initializer,
+            bias_initializer=self.bias_initializer,
             kernel_regularizer=self.kernel_regularizer,
             bias_regularizer=self.bias_regularizer,
             activity_regularizer=self._activity_regularizer,
             kernel_constraint=self.kernel_constraint,
             bias_constraint=self.bias_constraint,
             dtype=self.dtype_policy,
-            name=name,
         )
-        # Masks reach us as arguments: a projection need not warn about them.
-        layer.supports_masking = True
-        return layer
+
+    @property
+    def _scale(self):
+        return self.key_dim**-0.5
+
+    def _as_query(self, heads):
+        """Projected queries as the scores take them."""
+        if self.score == "l2":
+            return l2_scores.l2_query(heads, self._scale)
+        return heads
+
+    def _as_key(self, heads):
+        """Projected keys as the scores take them."""
+        if self.score == "l2":
+            return l2_scores.l2_key(heads, self._scale)
+        return heads
+
+    def _turn(self, heads, start=0):
+        if self.rotary is None:
+            return heads
+        # `call`, which computes in float32 whatever the policy of the layer,
+        # so that it need not be ours.
+        return self.rotary.call(heads, start)
+
+    def _offset_bias(self, length, key_length, start=0):
+        """`(N, T + S - 1)` for queries from a position on, or None."""
+        if self.position_bias is None:
+            return None
+        first = 1 - length - start
+        return self.position_bias.table(first, length + key_length - 1)
 
     def project(self, value, key):
-        return self._key_dense(key), self._value_dense(value)
+        return self._as_key(self._key_dense(key)), self._value_dense(value)
 
-    def read(
-        self,
-        query,
-        key,
-        value,
-        mask,
-        return_scores,
-        dropout_rate,
-        causal=False,
-        bias=None,
-    ):
+    def read(self, query, key, value, mask, return_scores, dropout_rate):
         heads, scores = self._read_heads(
-            self._query_dense(query),  # (B, T, N, H)
+            self._as_query(self._query_dense(query)),  # (B, T, N, H)
             key,  # (B, S, K, H)
             value,
             mask,
             return_scores,
             dropout_rate,
-            causal,
-            bias,
         )
         return self._project_heads(query, heads), scores
 
@@ -314,9 +360,12 @@ class MultiHeadAttention(Attention):
         value,
         mask,
         return_scores,
-        dropout_rate,
+        dropout_rate=0.0,
         causal=False,
         bias=None,
+        pair_mask=None,
+        window=None,
+        offset_bias=None,
     ):
         flash_attention = self.flash_attention
         if flash_attention is None:
@@ -327,18 +376,38 @@ class MultiHeadAttention(Attention):
                 "attention is enabled. Please disable flash attention to "
                 "access attention scores. Received: flash_attention=True."
             )
+        options: dict[str, Any] = dict(
+            scale=1.0 if self.score == "l2" else self._scale,
+            dropout_rate=dropout_rate,
+            seed=getattr(self._dropout_layer, "seed_generator", None),
+            return_scores=return_scores,
+            flash_attention=flash_attention,
+        )
+        if window is not None and bias is None:
+            return sliding_window_attention(
+                query,
+                key,
+                value,
+                *window,
+                # Apart: joined, they would be (B, N, T, S).
+                mask=mask,
+                pair_mask=pair_mask,
+                bias=offset_bias,
+                **options,
+            )
+        if window is not None:
+            sizes = ops.shape(query)[1], ops.shape(key)[1]
+            inside = window_mask(*sizes, *window)[None, None]
+            pair_mask = both(pair_mask, inside)
         return dot_product_attention(
             query,
             key,
             value,
-            mask,
+            both(mask, pair_mask),
             causal,
             bias,
-            self.key_dim**-0.5,
-            dropout_rate,
-            getattr(self._dropout_layer, "seed_generator", None),
-            return_scores,
-            flash_attention,
+            offset_bias=offset_bias,
+            **options,
         )
 
     def _project_heads(self, query, heads):
@@ -375,27 +444,35 @@ class MultiHeadAttention(Attention):
             folded = None
             # Of its own: joined with the others it would be (B, T, S).
             row_mask = joint_mask(query, key, query_mask)  # (B, T, 1)
-            mask = joint_mask(
-                query, key, None, value_mask, key_mask, attention_mask
+            mask = joint_mask(query, key, None, value_mask, key_mask)
+            attention_mask = joint_mask(
+                query, key, attention_mask=attention_mask
             )
-            self._check_mask_heads(attention_mask)
-            attention_mask = None
-        heads = (self._query_dense(query), *self.project(value, key))
+            arguments.check_mask_heads(attention_mask, self.num_heads)
+        heads = (
+            self._query_dense(query),
+            self._key_dense(key),
+            self._value_dense(value),
+        )
         heads_q, heads_k, heads_v = map(folded.fold, heads) if folded else heads
-        if self.sliding_window is not None:
-            window = self._window_mask(heads_q, heads_k)
-            attention_mask = both(attention_mask, window)
-        if attention_mask is not None and mask is not None:
-            mask = mask if len(mask.shape) == 4 else mask[:, None]
+        window = self._window(use_causal_mask)
+        if window is not None and attention_bias is None:
+            offset_bias = self._window_bias(*window)
+        else:
+            lengths = ops.shape(heads_q)[1], ops.shape(heads_k)[1]
+            offset_bias = self._offset_bias(*lengths)
         output, scores = self._read_heads(
-            heads_q,
-            heads_k,
+            self._as_query(self._turn(heads_q)),
+            self._as_key(self._turn(heads_k)),
             heads_v,
-            both(mask, attention_mask),
+            _with_heads(mask),
             return_attention_scores,
             self.dropout if training else 0.0,
             use_causal_mask,
-            self._check_bias(attention_bias, query, key),
+            arguments.check_bias(attention_bias, self.num_heads, query, key),
+            _with_heads(attention_mask),
+            window,
+            offset_bias,
         )
         if row_mask is not None:
             output = ops.where(row_mask[..., None], output, 0.0)
@@ -407,43 +484,18 @@ class MultiHeadAttention(Attention):
         output = self._project_heads(query, output)
         return (output, scores) if return_attention_scores else output
 
-    def _window_mask(self, query, key):
-        """`(1, 1, T, S)`, True within the window."""
-        rows = ops.arange(ops.shape(query)[1], dtype="int32")
-        columns = ops.arange(ops.shape(key)[1], dtype="int32")
-        distance = ops.abs(rows[:, None] - columns[None, :])
-        return (distance < self.sliding_window)[None, None]
-
-    def _check_mask_heads(self, mask):
-        if mask is None or len(mask.shape) != 4:
-            return
-        if mask.shape[1] not in (None, 1, self.num_heads):
-            raise ValueError(
-                "The heads axis of `attention_mask` must be 1 or "
-                f"{self.num_heads}. Received: shape {tuple(mask.shape)}."
-            )
-
-    def _check_bias(self, bias, query, key):
-        if bias is None:
+    def _window_bias(self, before, after):
+        """`(N, before + 1 + after)`, the biases within a window, or None."""
+        if self.position_bias is None:
             return None
-        allowed = (
-            query.shape[0],
-            self.num_heads,
-            query.shape[1],
-            key.shape[1],
-        )
-        fits = len(query.shape) == 3 and len(bias.shape) == 4
-        if not fits or not all(
-            size == 1 or agree(size, other)
-            for size, other in zip(bias.shape, allowed, strict=True)
-        ):
-            raise ValueError(
-                "`attention_bias` must broadcast to (B, N, T, S) = "
-                f"{allowed}, for inputs of rank 3. Received: shape "
-                f"{tuple(bias.shape)}. Add axes of size 1 where it does not "
-                "vary."
-            )
-        return bias
+        return self.position_bias.table(-before, before + 1 + after)
+
+    def _window(self, causal):
+        """How many positions a query reads before and after it, or None."""
+        if self.sliding_window is None:
+            return None
+        reach = self.sliding_window - 1
+        return reach, 0 if causal else reach
 
     def _attended(self, rank):
         """The attended axes of an input of some rank, as positive numbers."""
@@ -452,12 +504,14 @@ class MultiHeadAttention(Attention):
         return tuple(axis % rank for axis in axes)
 
     def _step_mask(self, memory):
-        if self.sliding_window is not None:
-            raise ValueError(
-                "`step` reads a memory that has no positions relative to the "
-                "query, so there is no window. Received: sliding_window="
-                f"{self.sliding_window}. Use `step_self`, or no window."
-            )
+        for name in ("sliding_window", "rotary", "position_bias"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    "`step` reads a memory that has no positions relative to "
+                    f"the query, so there is no `{name}`. Received: "
+                    f"{name}={getattr(self, name)!r}. Use `step_self`, or "
+                    f"no `{name}`."
+                )
         return super()._step_mask(memory)
 
     def _step_result(self, context, extras, single, state):
@@ -466,133 +520,54 @@ class MultiHeadAttention(Attention):
             extras = {**extras, "scores": scores}  # (B, K, N, S)
         return super()._step_result(context, extras, single, state)
 
-    def initial_cache(self, batch_size: int, max_length: int):
-        """An empty cache for `step_self`.
+    def cache_shapes(self):
+        key_size = self.key_dim
+        if self.score == "l2":
+            key_size += l2_scores.EXTRA
+        groups = self.num_key_value_heads
+        return (groups, key_size), (groups, self.value_dim)
 
-        Args:
-            batch_size: Number of sequences, or of hypotheses in all.
-            max_length: Number of positions the cache has room for, M.
+    def project_positions(self, x, start):
+        query = self._turn(self._query_dense(x), start)
+        key = self._turn(self._key_dense(x), start)
+        return self._as_query(query), self._as_key(key), self._value_dense(x)
 
-        Returns:
-            A dict of `key` `(B, M, K, key_dim)`, `value` `(B, M, K,
-            value_dim)` and `position` `(B,)`, the number of positions held.
-            All have the leading axis B, so `ops.take(x, index, axis=0)` of
-            each reorders the sequences.
-        """
-        shape = (batch_size, max_length, self.num_key_value_heads)
-        return {
-            "key": ops.zeros((*shape, self.key_dim), self.compute_dtype),
-            "value": ops.zeros((*shape, self.value_dim), self.compute_dtype),
-            "position": ops.zeros((batch_size,), "int32"),
-        }
-
-    def step_self(self, query, cache, return_attention_scores=False):
-        """Causal self-attention of the next positions, over a cache.
-
-        Stepping over a sequence gives what the whole of it would at once
-        with `use_causal_mask`.
-
-        Args:
-            query: `(B, D)`, the next position, or `(B, T, D)`, the next T.
-            cache: What `initial_cache` or the last step returned. All
-                sequences are at the same position.
-            return_attention_scores: Whether `extras` holds `scores`.
-
-        Returns:
-            A tuple of output `(B, .)` or `(B, T, .)`, the cache with the
-            positions added, and extras: a dict with `scores` `(B, N, M)` or
-            `(B, N, T, M)` over the cache's room if asked for. On torch,
-            without gradients, the buffers of the given cache are written.
-
-        Raises:
-            ValueError: The cache has no room left, or `query` is symbolic.
-        """
-        self._refuse_symbolic(query)
-        query = self._float(query)
-        if len(query.shape) not in (2, 3):
-            raise ValueError(
-                "`query` of `step_self` must have shape (B, D) or (B, T, D). "
-                f"Received: shape {tuple(query.shape)}."
-            )
-        single = len(query.shape) == 2
-        query = query[:, None] if single else query
-        if not self.built:
-            self.build(tuple(query.shape), tuple(query.shape))
-        batch = cache["key"].shape[0]
-        if not agree(query.shape[0], batch):
-            raise ValueError(
-                "`query` must have the batch size of the cache. Received: "
-                f"query of shape {tuple(query.shape)}, a cache of batch size "
-                f"{batch}. Make it with `initial_cache(batch_size, ...)`."
-            )
-        length, room = ops.shape(query)[1], cache["key"].shape[1]
-        position = cache["position"][:1]
-        held = concrete_value(position)
-        needed = length if held is None else held[0] + length
-        if checks.known(length) and needed > room:
-            raise ValueError(
-                "The cache must have room for the positions to add. Received: "
-                f"{length} to add, {0 if held is None else held[0]} held, "
-                f"max_length={room}. Pass a larger `max_length` to "
-                "`initial_cache`."
-            )
-        key, value = self.project(query, query)
-        cache = {
-            "key": _write(cache["key"], position, key),
-            "value": _write(cache["value"], position, value),
-            "position": cache["position"] + length,
-        }
-        rows = position + ops.arange(length, dtype="int32")
+    def read_cache(self, x, query, key, value, start, return_scores):
+        length, room = ops.shape(query)[1], key.shape[1]
+        rows = start + ops.arange(length, dtype="int32")
         distance = rows[:, None] - ops.arange(room, dtype="int32")[None, :]
         mask = distance >= 0
         if self.sliding_window is not None:
             mask = both(mask, distance < self.sliding_window)
-        output, scores = self.read(
+        heads, scores = self._read_heads(
             query,
-            cache["key"],
-            cache["value"],
+            key,
+            value,
             mask[None],  # (1, T, M)
-            return_attention_scores,
-            0.0,
+            return_scores,
+            offset_bias=self._offset_bias(length, room, start),
         )
-        if single:
-            output = output[:, 0]
-            scores = None if scores is None else scores[:, :, 0]
-        extras = {"scores": scores} if return_attention_scores else {}
-        return output, cache, extras
+        return self._project_heads(x, heads), scores
 
     def check_shapes(self, query_shape, value_shape, key_shape=None):
         key_shape = key_shape or value_shape
         query, value, key = map(tuple, (query_shape, value_shape, key_shape))
-        received = f"Received shapes: query {query}, value {value}, key {key}."
-        if len(value) != len(key) or not all(map(agree, value[:-1], key[:-1])):
+        attended = self._attended(len(query))
+        arguments.check_shapes(query, value, key, attended)
+        if self.score == "l2" and not agree(query[-1], key[-1]):
             raise ValueError(
-                "All dimensions of `value` and `key`, except the last one, "
-                f"must be equal. {received}"
+                "With score='l2' one projection makes queries and keys, so "
+                "both must have the same number of features. Received "
+                f"shapes: query {query}, key {key}."
             )
-        if len(query) < 3 or len(query) != len(value):
+        placed = self.rotary is not None or self.position_bias is not None
+        if placed and len(attended) > 1:
             raise ValueError(
-                "`query`, `value` and `key` must have the same rank, 3 or "
-                f"more: (batch, length, features). {received}"
+                "`rotary` and `position_bias` are for positions along one "
+                f"axis. Received: attention_axes={attended}, query of shape "
+                f"{query}. Attend over one axis, or tell positions apart by "
+                "what you add to the inputs."
             )
-        if not agree(query[0], value[0]):
-            raise ValueError(
-                "`query`, `value` and `key` must have the same batch size. "
-                f"{received}"
-            )
-        axes = self._attended(len(query))
-        if not set(axes) <= set(range(1, len(query) - 1)):
-            raise ValueError(
-                "`attention_axes` must be axes between batch and features. "
-                f"Received: attention_axes={self.attention_axes}. {received}"
-            )
-        for axis in range(1, len(query) - 1):
-            if axis not in axes and not agree(query[axis], value[axis]):
-                raise ValueError(
-                    "An axis that is not attended over must have the same "
-                    f"size in `query` and `value`. {received} Attended: "
-                    f"attention_axes={axes}."
-                )
 
     def compute_output_shape(self, query_shape, value_shape, key_shape=None):
         self.check_shapes(query_shape, value_shape, key_shape)
@@ -656,61 +631,29 @@ class MultiHeadAttention(Attention):
             "bias_constraint": constraint(self.bias_constraint),
             "use_gate": self.use_gate,
             "num_key_value_heads": self.num_key_value_heads,
+            "rotary": keras.saving.serialize_keras_object(self.rotary),
+            "position_bias": keras.saving.serialize_keras_object(
+                self.position_bias
+            ),
+            "score": self.score,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("rotary", "position_bias"):
+            if isinstance(config.get(name), dict):
+                config[name] = keras.saving.deserialize_keras_object(
+                    config[name]
+                )
+        return super().from_config(config)
 
 
 MultiHead = MultiHeadAttention
 
 
-def _write(buffer, position, new):
-    """The buffer `(B, M, ...)` with `(B, T, ...)` from a position on."""
-    new = ops.cast(new, buffer.dtype)
-    if keras.backend.backend() == "torch":
-        import torch
-
-        index = position + torch.arange(new.shape[1], device=new.device)
-        if torch.is_grad_enabled() and new.requires_grad:
-            return buffer.index_copy(1, index.long(), new)
-        return buffer.index_copy_(1, index.long(), new)
-    start = (0, position[0], *[0] * (len(buffer.shape) - 2))
-    return ops.slice_update(buffer, start, new)
-
-
-def _key_value_heads(num_key_value_heads, num_heads):
-    if num_key_value_heads is None:
-        return num_heads
-    checks.positive_int(num_key_value_heads, "num_key_value_heads")
-    if num_heads % num_key_value_heads:
-        raise ValueError(
-            "`num_heads` must be a multiple of `num_key_value_heads`, so that "
-            f"groups are equal. Received: num_heads={num_heads}, "
-            f"num_key_value_heads={num_key_value_heads}. "
-            f"Pass a divisor of {num_heads}."
-        )
-    return num_key_value_heads
-
-
-def _output_sizes(output_shape):
-    if output_shape is None:
-        return None
-    try:
-        sizes = np.atleast_1d(output_shape).tolist()
-        return tuple(checks.positive_int(x, "output_shape") for x in sizes)
-    except ValueError as error:
-        raise ValueError(
-            f"Invalid `output_shape`: {output_shape}. It must be a positive "
-            "integer, or a tuple of them."
-        ) from error
-
-
-def _axes(attention_axes):
-    if attention_axes is None:
-        return None
-    if isinstance(attention_axes, int):
-        return (attention_axes,)
-    if not isinstance(attention_axes, (list, tuple)):
-        raise ValueError(
-            "`attention_axes` must be an int, list, or tuple. "
-            f"Received: attention_axes={attention_axes}."
-        )
-    return tuple(attention_axes)
+def _with_heads(mask):
+    """A mask `(B, T, S)` as `(B, 1, T, S)`."""
+    if mask is None or len(mask.shape) == 4:
+        return mask
+    return mask[:, None]

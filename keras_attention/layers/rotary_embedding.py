@@ -1,4 +1,5 @@
 import keras
+from keras import ops
 
 from keras_attention.ops import checks
 from keras_attention.ops.rotary import rotate
@@ -74,6 +75,8 @@ class RotaryEmbedding(keras.layers.Layer):
             )
 
     def call(self, inputs, start_index=0):
+        # Integers, which Keras does not cast, would be cut off when turned.
+        inputs = ops.cast(inputs, self.compute_dtype)
         return rotate(inputs, start_index, self.max_wavelength, self.layout)
 
     def compute_output_shape(self, inputs_shape):

@@ -16,13 +16,15 @@ class StochasticDepth(keras.layers.Layer):
 
     so that the expected output is the input. The paper scales at inference
     instead (equation 5). Unlike `keras.layers.Dropout`, an example is kept or
-    dropped as a whole. Deep networks raise the rate with depth: block l of L,
-    counted from 0, often takes `rate * l / (L - 1)`.
+    dropped as a whole. Each branch of a network gets a layer of its own, which
+    draws on its own. Deep networks raise the rate with depth, to `rate * l /
+    (L - 1)` in block l of L, counted from 0: `np.linspace(0, rate, L)`.
 
     Args:
         rate: Share of the examples dropped, in [0, 1); 1 minus the paper's
             survival probability p.
-        seed: Seed of the draws.
+        seed: Seed of the draws. Branches of one seed would drop the same
+            examples.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -60,9 +62,11 @@ class StochasticDepth(keras.layers.Layer):
         if not training or not self.rate:
             return inputs
         noise_shape = (ops.shape(inputs)[0], *[1] * (len(inputs.shape) - 1))
-        return keras.random.dropout(
-            inputs, self.rate, noise_shape, seed=self.seed_generator
+        # In float32: of bfloat16 there are 128 draws, too few for small rates.
+        draws = keras.random.uniform(
+            noise_shape, dtype="float32", seed=self.seed_generator
         )
+        return ops.where(draws >= self.rate, inputs / (1 - self.rate), 0)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

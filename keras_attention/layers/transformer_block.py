@@ -25,7 +25,8 @@ class TransformerBlock(keras.layers.Layer):
         normalize_first: Whether to normalize before each part (pre-norm).
         kernel_initializer: Initializer of all kernels.
         bias_initializer: Initializer of all biases.
-        self_attention: A `MultiHeadAttention` to use instead.
+        self_attention: A `MultiHeadAttention`, or a subclass such as
+            `SlidingWindowAttention`, to use instead.
         seed: Seed of the dropouts.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
     """
@@ -84,11 +85,11 @@ class TransformerBlock(keras.layers.Layer):
     def _check_self_attention(self, layer):
         if layer is not None and not isinstance(layer, MultiHeadAttention):
             raise ValueError(
-                "`self_attention` must be a MultiHeadAttention of "
-                "keras_attention. Received: self_attention="
-                f"{layer!r} of type {type(layer).__name__}. Other attention "
-                "layers read from a memory: pass them as `cross_attention` "
-                "of a TransformerDecoderBlock."
+                "`self_attention` must be a MultiHeadAttention or a "
+                "SlidingWindowAttention of keras_attention. Received: "
+                f"self_attention={layer!r} of type {type(layer).__name__}. "
+                "Other attention layers read from a memory: pass them as "
+                "`cross_attention` of a TransformerDecoderBlock."
             )
 
     def _check_heads(self, **given):

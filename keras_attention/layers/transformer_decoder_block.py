@@ -1,7 +1,7 @@
 import keras
 from keras import ops, tree
 
-from keras_attention.layers.attention import Attention
+from keras_attention.layers.attention import Attention, refuse_positions
 from keras_attention.layers.transformer_block import TransformerBlock
 from keras_attention.layers.transformer_encoder_block import unpack
 from keras_attention.ops import checks
@@ -21,7 +21,8 @@ class TransformerDecoderBlock(TransformerBlock):
 
     or pre-norm, with each normalization on the way into its part. Called
     without a memory, as a language model does, it has no cross-attention.
-    Any attention layer of this library can be the cross-attention.
+    Any attention layer of this library can be the cross-attention; a
+    `HardAttention` must have an estimator with a gradient of its own.
 
     To decode, `memory`, `initial_state` and `step` run one position at a
     time and give what the call on a whole sequence would.
@@ -38,9 +39,11 @@ class TransformerDecoderBlock(TransformerBlock):
         normalize_first: Whether to normalize before each part (pre-norm).
         kernel_initializer: Initializer of all kernels.
         bias_initializer: Initializer of all biases.
-        self_attention: A `MultiHeadAttention` to use instead.
-        cross_attention: An attention layer of this library to use instead;
-            it must return as many features as the inputs have.
+        self_attention: A `MultiHeadAttention` or causal
+            `SlidingWindowAttention` to use instead.
+        cross_attention: An attention layer of this library, without a sliding
+            window, to use instead; it must return as many features as the
+            inputs have.
         seed: Seed of the dropouts.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -117,6 +120,15 @@ class TransformerDecoderBlock(TransformerBlock):
                 f"{cross_attention!r} of type "
                 f"{type(cross_attention).__name__}."
             )
+        if getattr(cross_attention, "estimator", None) == "reinforce":
+            raise ValueError(
+                "A block returns features alone, and would lose the log "
+                'probabilities that `estimator="reinforce"` trains by. '
+                f"Received: cross_attention={cross_attention!r} with that "
+                'estimator. Take another, such as "straight_through", or an '
+                "`AttentionRNN`, which reports them."
+            )
+        refuse_positions(cross_attention, "cross_attention")
         self._given_cross_attention = cross_attention is not None
         super().__init__(
             intermediate_dim,
@@ -134,6 +146,15 @@ class TransformerDecoderBlock(TransformerBlock):
         )
         self.cross_attention = cross_attention
         self.cross_attention_norm = self._norm("cross_attention_norm")
+
+    def _check_self_attention(self, layer):
+        super()._check_self_attention(layer)
+        if not getattr(layer, "causal", True):
+            raise ValueError(
+                "`self_attention` of a decoder must not read ahead. Received: "
+                f"{layer!r} of type {type(layer).__name__} with causal=False. "
+                "Make it with `causal=True`."
+            )
 
     def _check_heads(self, **given):
         # One layer for both: a given self-attention beside `num_heads` is

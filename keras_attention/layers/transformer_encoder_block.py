@@ -34,7 +34,7 @@ class TransformerEncoderBlock(TransformerBlock):
         kernel_initializer: Initializer of all kernels.
         bias_initializer: Initializer of all biases.
         self_attention: A `MultiHeadAttention` to use instead, for example
-            with grouped heads.
+            with grouped heads, or a `SlidingWindowAttention`.
         seed: Seed of the dropouts.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
@@ -53,7 +53,7 @@ class TransformerEncoderBlock(TransformerBlock):
     Raises:
         ValueError: Sizes are not positive, features are not a multiple of
             `num_heads`, neither or both of `num_heads` and `self_attention`
-            are given, or the latter is not a `MultiHeadAttention`.
+            are given, or the latter is neither of these layers.
 
     Examples:
         >>> import numpy as np

@@ -74,7 +74,16 @@ def additive_attention(
 
 
 def additive_logits(query, key, score_vector):
-    """The logits of `additive_attention`: `(B, T, S)`, float32 or wider."""
+    """`score_vector . tanh(query[t] + key[s])` of every pair.
+
+    Args:
+        query: `(B, T, U)`, projected.
+        key: `(B, S, U)`, projected.
+        score_vector: `(U,)`.
+
+    Returns:
+        `(B, T, S)`, float32 or wider.
+    """
     return _by_size(
         _LogitBlocks,
         _logits,

@@ -100,7 +100,7 @@ def pad_blocks(tensor, axis, block_size, length=None, value=0):
             return tensor
     length = ops.shape(tensor)[axis] if length is None else length
     padding = [(0, 0)] * len(tensor.shape)
-    padding[axis] = (0, -length % block_size)
+    padding[axis] = (0, num_blocks(length, block_size) * block_size - length)
     return ops.pad(tensor, padding, constant_values=value)
 
 

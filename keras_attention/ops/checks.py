@@ -37,6 +37,39 @@ def positive_int(value, name):
     return int(value)
 
 
+def non_negative_int(value, name):
+    """Returns `value` as an int, or raises unless it is one of at least 0."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < 0:
+        raise ValueError(
+            f"`{name}` must be a whole number, 0 or more. "
+            f"Received: {name}={value!r}. Pass 0 for none."
+        )
+    return int(value)
+
+
+def sizes(value, name, axes, least=1):
+    """One int per axis, from an int for all or one each.
+
+    Args:
+        value: An int, or a tuple or list of one per axis.
+        name: What the caller calls it.
+        axes: Names of the axes, for their number and the error message.
+        least: The smallest size allowed.
+    """
+    given = value if isinstance(value, (tuple, list)) else [value] * len(axes)
+    whole = all(
+        isinstance(size, numbers.Integral) and not isinstance(size, bool)
+        for size in given
+    )
+    if len(given) != len(axes) or not whole or min(given) < least:
+        raise ValueError(
+            f"`{name}` must be an integer of at least {least}, or one for "
+            f"each of ({', '.join(axes)}). Received: {name}={value!r}."
+        )
+    return tuple(int(size) for size in given)
+
+
 def positive(value, name):
     """Returns `value` as a float, or raises unless it is above 0."""
     if not isinstance(value, numbers.Real) or not float(value) > 0:

@@ -5,7 +5,8 @@ from keras_attention.ops import blocks
 from keras_attention.ops.additive import on_accelerator
 from keras_attention.ops.attention import dropout
 from keras_attention.ops.checks import known
-from keras_attention.ops.masks import both
+from keras_attention.ops.masks import both, window_mask
+from keras_attention.ops.relative import toeplitz
 from keras_attention.ops.softmax import masked_softmax, wide_dtype
 from keras_attention.ops.tiles import Tiles, tiled_attention
 
@@ -29,10 +30,12 @@ def dot_product_attention(
     seed=None,
     return_scores=False,
     flash_attention=None,
+    offset_bias=None,
 ):
     """Reads values by the scaled dot product of queries and keys.
 
         logits[n, t, s] = scale * query[t, n] . key[s, n] + bias[n, t, s]
+                          + offset_bias[n, s - t + T - 1]
         output[t, n]    = sum_s softmax_s(logits[n, t])[s] * value[s, n]
 
     Vaswani et al., 2017, section 3.2.1, for N heads at once. A row with
@@ -56,6 +59,8 @@ def dot_product_attention(
         return_scores: Whether the scores are asked for.
         flash_attention: True for the backend's fused kernel or an error,
             False for no fused kernel, None for what is best.
+        offset_bias: `(N, T + S - 1)`, added to the logits by offset: what
+            `ops.relative` calls a table.
 
     Returns:
         Output `(B, T, N, Hv)`, and scores `(B, N, T, S)` (before dropout)
@@ -66,11 +71,21 @@ def dot_product_attention(
         mask = mask[:, None]  # (B, 1, T, S)
     if return_scores or dropout_rate:
         output, scores = dense_attention(
-            query, key, value, mask, causal, bias, scale, dropout_rate, seed
+            query,
+            key,
+            value,
+            mask,
+            causal,
+            bias,
+            scale,
+            offset_bias,
+            dropout_rate,
+            seed,
         )
         return output, scores if return_scores else None
-    arguments = (query, key, value, mask, causal, bias, scale)
-    if has_fused_kernel(query, value, flash_attention):
+    arguments = (query, key, value, mask, causal, bias, scale, offset_bias)
+    of_pairs = any(x is not None for x in (mask, bias, offset_bias))
+    if has_fused_kernel(query, value, flash_attention, of_pairs):
         return fused_attention(*arguments, flash_attention), None
     length, key_length = query.shape[1], key.shape[1]
     if known(length, key_length):
@@ -80,23 +95,34 @@ def dot_product_attention(
     # A decoder's step has no more to save than it reads.
     if length == 1 or not blocks.is_traced_by_tensorflow(query):
         return _dense_output(*arguments), None
-    return _attention_of_unknown_length(*arguments), None
+    return attention_of_unknown_length(*arguments), None
 
 
 def _tiles_from():
     return TILES_FROM_ON_ACCELERATOR if on_accelerator() else TILES_FROM
 
 
-def _attention_of_unknown_length(query, key, value, mask, causal, bias, scale):
+def attention_of_unknown_length(
+    query, key, value, mask, causal, bias, scale, offset_bias=None, window=None
+):
     """Chooses between one product and tiles once the lengths are known.
 
-    Lengths are unknown on TensorFlow only.
+    Lengths are unknown on TensorFlow only. Arguments of `tiled_attention`.
     """
-    inputs = (query, key, value) if bias is None else (query, key, value, bias)
-    tiles = Tiles(query, key, mask, causal, scale)
+    tiles = Tiles(query, key, mask, causal, scale, bias, offset_bias, window)
+    given = [bias is not None, offset_bias is not None]
+    inputs = (query, key, value, bias, offset_bias)
 
-    def dense(query, key, value, bias=None):
-        return _dense_output(query, key, value, mask, causal, bias, scale)
+    def dense(query, key, value, *biases):
+        rest = iter(biases)
+        bias, offset_bias = (next(rest) if is_ else None for is_ in given)
+        readable = mask
+        if window is not None:
+            sizes = ops.shape(query)[1], ops.shape(key)[1]
+            readable = both(mask, window_mask(*sizes, *window)[None, None])
+        return _dense_output(
+            query, key, value, readable, causal, bias, scale, offset_bias
+        )
 
     def log_sum(output):
         return ops.zeros_like(output[..., :1], tiles.dtype)
@@ -106,7 +132,7 @@ def _attention_of_unknown_length(query, key, value, mask, causal, bias, scale):
         tiles,
         dense,
         lambda output: (output, log_sum(output)),
-        inputs,
+        [x for x in inputs if x is not None],
     )
 
 
@@ -118,6 +144,7 @@ def dense_attention(
     causal=False,
     bias=None,
     scale=1.0,
+    offset_bias=None,
     dropout_rate=0.0,
     seed=None,
 ):
@@ -134,6 +161,9 @@ def dense_attention(
     logits = ops.reshape(logits, (batch, heads, length, key_length))
     if bias is not None:
         logits = logits + ops.cast(bias, logits.dtype)
+    if offset_bias is not None:
+        offset_bias = toeplitz(offset_bias, length, key_length)  # (N, T, S)
+        logits = logits + ops.cast(offset_bias, logits.dtype)
     if causal:
         mask = both(mask, _is_causal(0, 0, length, key_length))
     scores = masked_softmax(logits, mask)  # (B, N, T, S)
@@ -163,12 +193,19 @@ def _is_causal(row, column, rows, columns):
     return (row >= column)[None, None]
 
 
-def has_fused_kernel(query, value, flash_attention=None):
+def has_fused_kernel(query, value, flash_attention=None, of_pairs=False):
     """Whether the backend has a fused kernel that is right for these.
 
     torch has one for every device. JAX has cuDNN's, for half precision on a
     GPU and values of the size of keys; its TPU kernel is left out, since it
     reads the first example's mask for the whole batch.
+
+    Args:
+        query: `(B, T, N, H)`.
+        value: `(B, S, K, Hv)`.
+        flash_attention: What the caller demands, None for what is best.
+        of_pairs: Whether a mask or a bias is given, with which cuDNN has no
+            gradient for odd lengths.
     """
     if flash_attention is not None:
         return flash_attention
@@ -180,8 +217,11 @@ def has_fused_kernel(query, value, flash_attention=None):
             "float16",
             "bfloat16",
         )
-        same_size = query.shape[-1] == value.shape[-1]
-        return half and same_size and jax.default_backend() == "gpu"
+        fits = query.shape[-1] == value.shape[-1]
+        if of_pairs:
+            lengths = (query.shape[1], value.shape[1])
+            fits = fits and known(*lengths) and not any(x % 2 for x in lengths)
+        return half and fits and jax.default_backend() == "gpu"
     return backend == "torch"
 
 
@@ -193,10 +233,15 @@ def fused_attention(
     causal=False,
     bias=None,
     scale=1.0,
+    offset_bias=None,
     flash_attention=None,
 ):
     """Output of `dot_product_attention` by the backend's own kernel."""
     readable = None
+    if offset_bias is not None:
+        # Kernels take a bias for each pair.
+        pairs = toeplitz(offset_bias, query.shape[1], key.shape[1])[None]
+        bias = pairs if bias is None else bias + pairs
     if mask is not None:
         if causal:
             length, key_length = query.shape[1], key.shape[1]
@@ -241,6 +286,14 @@ def _fused_torch(query, key, value, mask, causal, bias, scale, flash_attention):
     if mask is not None:
         shape = (*query.shape[:1], mask.shape[1], query.shape[1], key.shape[1])
         mask = mask.expand(shape)
+    width = value.shape[-1]
+    if query.shape[-1] != width:
+        # Kernels that never hold the logits want one size of head, in eights.
+        size = -(-max(query.shape[-1], width) // 8) * 8
+        query, key, value = (
+            torch.nn.functional.pad(x, (0, size - x.shape[-1]))
+            for x in (query, key, value)
+        )
     kernels = torch.nn.attention.SDPBackend
     allowed = [kernels.FLASH_ATTENTION]
     if flash_attention is None:
@@ -256,4 +309,4 @@ def _fused_torch(query, key, value, mask, causal, bias, scale, flash_attention):
             scale=scale,
             enable_gqa=query.shape[2] != key.shape[2],
         )
-    return output.transpose(1, 2)
+    return output.transpose(1, 2)[..., :width]

@@ -98,6 +98,18 @@ def causal_mask(query_length, key_length):
     return ops.expand_dims(rows[:, None] >= columns[None, :], 0)
 
 
+def distance(query_length, key_length):
+    """`(T, S)` integers s - t."""
+    rows = ops.arange(query_length, dtype="int32")[:, None]
+    return ops.arange(key_length, dtype="int32")[None, :] - rows
+
+
+def window_mask(query_length, key_length, before, after):
+    """`(T, S)`, True where s lies between t - before and t + after."""
+    offset = distance(query_length, key_length)
+    return ops.logical_and(offset >= -before, offset <= after)
+
+
 def both(mask, other):
     """The logical and of two broadcastable masks, either of them None."""
     if mask is None or other is None:

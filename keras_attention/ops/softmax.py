@@ -36,6 +36,31 @@ def masked_log_softmax(logits, mask=None):
     return ops.where(mask, logits, 0.0)
 
 
+def mean_one_softmax(logits, mask=None):
+    """A softmax times the number of readable positions: their mean is 1.
+
+    Args:
+        logits: `(..., S)`.
+        mask: Booleans that broadcast to `logits`, True = may be read.
+
+    Returns:
+        Weights of the shape of `logits`, float32 or wider. Equal logits give
+        exactly 1, which `S * softmax` misses for some S by a rounding error.
+        Masked positions get exactly 0.
+    """
+    logits = ops.cast(logits, wide_dtype(logits.dtype))
+    if mask is None:
+        mask = ops.ones_like(logits, dtype="bool")
+    logits = ops.where(mask, logits, -1e30)
+    highest = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True))
+    powers = ops.where(mask, ops.exp(logits - highest), 0.0)
+    readable = ops.cast(ops.broadcast_to(mask, ops.shape(logits)), powers.dtype)
+    total = ops.sum(powers, axis=-1, keepdims=True)
+    count = ops.sum(readable, axis=-1, keepdims=True)
+    # A row with nothing to read has powers of 0 only.
+    return powers / ops.maximum(total / ops.maximum(count, 1.0), 1e-30)
+
+
 def _softmax(logits, axis):
     if isinstance(axis, int) and logits.shape[axis] == 1:
         # Keras warns of such an axis, which here is a memory of one position.

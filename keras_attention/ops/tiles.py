@@ -3,71 +3,98 @@
 from keras import ops
 
 from keras_attention.ops import blocks
+from keras_attention.ops.checks import known
+from keras_attention.ops.masks import both
 from keras_attention.ops.softmax import wide_dtype
+from keras_attention.ops.tile_biases import Offsets, Pairs
 
 # Tiles of QUERIES x KEYS logits, one head at a time: of the sizes tried the
 # best on a CPU, with XLA and without. Smaller tiles of a causal product leave
-# out more of what is after the diagonal.
+# out more of what is after the diagonal, those of a window more around it.
 QUERIES, KEYS, CAUSAL_KEYS = 256, 4096, 512
 
 
 def tiled_attention(
-    query, key, value, mask=None, causal=False, bias=None, scale=1.0
+    query,
+    key,
+    value,
+    mask=None,
+    causal=False,
+    bias=None,
+    scale=1.0,
+    offset_bias=None,
+    window=None,
 ):
     """The output of `dot_product_attention`, computed tile by tile.
 
     Goes through one head after the other, through its queries in blocks, and
     for each block through the keys in blocks, with the running softmax of
-    Milakov and Gimelshein, 2018. Causal blocks after the diagonal are not
-    computed. For the gradient, only the output and the logarithm of each
-    row's sum are kept, and the tiles computed again (Dao et al., 2022).
+    Milakov and Gimelshein, 2018. Blocks after the diagonal of a causal
+    product, or outside of a window, are not computed. For the gradient, only
+    the output and the logarithm of each row's sum are kept, and the tiles
+    computed again (Dao et al., 2022).
 
-    Arguments and result are those of `dot_product_attention`. There is no
-    second derivative.
+    Arguments and result are those of `dot_product_attention`; `window` is
+    None, or a pair of ints: query t reads `t - window[0]` to
+    `t + window[1]`. There is no second derivative.
     """
-    tiles = Tiles(query, key, mask, causal, scale)
-    inputs = (query, key, value) if bias is None else (query, key, value, bias)
-    return blocks.with_gradient(tiles.forward, tiles.backward)(*inputs)
+    tiles = Tiles(query, key, mask, causal, scale, bias, offset_bias, window)
+    return blocks.with_gradient(tiles.forward, tiles.backward)(
+        *(x for x in (query, key, value, bias, offset_bias) if x is not None)
+    )
 
 
 class Tiles:
-    """The loops over heads and tiles, forward and backward."""
+    """The loops over heads and tiles, forward and backward.
 
-    def __init__(self, query, key, mask=None, causal=False, scale=1.0):
+    Takes query, key and value, and those of `bias` and `offset_bias` that
+    are not None.
+    """
+
+    def __init__(
+        self,
+        query,
+        key,
+        mask=None,
+        causal=False,
+        scale=1.0,
+        bias=None,
+        offset_bias=None,
+        window=None,
+    ):
         self.dtype = wide_dtype(query.dtype)
         self.scale = scale
-        self.causal = causal
+        self.before, self.after = window or (None, 0 if causal else None)
         self.group = query.shape[2] // key.shape[2]
         self.queries = _block_size(query.shape[1], QUERIES)
-        self.keys = _block_size(key.shape[1], CAUSAL_KEYS if causal else KEYS)
+        self.keys = _block_size(
+            key.shape[1], KEYS if self.after is None else CAUSAL_KEYS
+        )
         self.key_length = ops.shape(key)[1]
-        self.mask = mask
-        if mask is not None:
-            # Padded with False: what is added is never read.
-            self.mask = self.pad(mask, {2: self.queries, 3: self.keys})
+        self.pairs = Pairs(self.queries, self.keys)
+        self.biases = []
+        if bias is not None:
+            self.biases.append(self.pairs)
+        if offset_bias is not None:
+            lengths = ops.shape(query)[1], self.key_length
+            self.biases.append(Offsets(self.queries, self.keys, *lengths))
+        # Padded with False: what is added is never read.
+        self.mask = None if mask is None else self.pairs.pad(mask)
         has_columns = mask is not None and mask.shape[3] != 1
         fits = key.shape[1] is not None and key.shape[1] % self.keys == 0
         self.hide_padding = not (has_columns or fits)
 
-    def pad(self, tensor, block_sizes):
-        """Pads the given axes to whole blocks, unless they broadcast."""
-        for axis, size in block_sizes.items():
-            if len(block_sizes) == 1 or tensor.shape[axis] != 1:
-                tensor = blocks.pad_blocks(tensor, axis, size)
-        return tensor
-
-    def prepare(self, query, key, value, bias=None):
+    def prepare(self, query, key, value, *biases):
         """The inputs as the loops take them: scaled, in whole blocks."""
-        prepared = [
-            self.pad(query * self.scale, {1: self.queries}),
-            self.pad(key, {1: self.keys}),
-            self.pad(value, {1: self.keys}),
-        ]
-        if bias is not None:
-            bias = ops.cast(bias, self.dtype)
-            sizes = {2: self.queries, 3: self.keys}
-            prepared.append(self.pad(bias, sizes))
-        return prepared
+        return (
+            blocks.pad_blocks(query * self.scale, 1, self.queries),
+            blocks.pad_blocks(key, 1, self.keys),
+            blocks.pad_blocks(value, 1, self.keys),
+            *(
+                kind.pad(ops.cast(bias, self.dtype))
+                for kind, bias in zip(self.biases, biases, strict=True)
+            ),
+        )
 
     def forward(self, *inputs):
         """Output `(B, T, N, Hv)` and, to be saved, the rows' log-sums too."""
@@ -87,21 +114,24 @@ class Tiles:
             blocks.pad_blocks(x, 1, self.queries, length)
             for x in (log_sum, mean, upstream)
         ]
-        query, key, value, *bias = self.loop_backward(
+        query, key, value, *biases = self.loop_backward(
             self.prepare(*inputs), *rows
         )
         gradients = [
             query[:, :length] * self.scale,
             key[:, :key_length],
             value[:, :key_length],
-            *(x[:, :, :length, :key_length] for x in bias),
+            *(
+                kind.unpad(bias, length, key_length)
+                for kind, bias in zip(self.biases, biases, strict=True)
+            ),
         ]
         return tuple(
             ops.cast(gradient, x.dtype)
             for gradient, x in zip(gradients, inputs, strict=True)
         )
 
-    def loop_forward(self, query, key, value, bias=None):
+    def loop_forward(self, query, key, value, *biases):
         batch, length, heads, _ = ops.shape(query)
         output = ops.zeros((batch, length, heads, value.shape[-1]), value.dtype)
         log_sum = ops.zeros((batch, length, heads, 1), self.dtype)
@@ -113,8 +143,8 @@ class Tiles:
                 _head(query, b, n),
                 _head(key, b, n // self.group),
                 _head(value, b, n // self.group),
-                _pairs(bias, b, n),
-                _pairs(self.mask, b, n),
+                self.head_biases(biases, b, n),
+                self.head_mask(b, n),
             )
             return (
                 ops.slice_update(output, (b, 0, n, 0), output_n[None, :, None]),
@@ -125,7 +155,16 @@ class Tiles:
 
         return ops.fori_loop(0, batch * heads, head, (output, log_sum))
 
-    def head_forward(self, query, key, value, bias, mask):
+    def head_biases(self, biases, b, n):
+        return [
+            kind.head(bias, b, n)
+            for kind, bias in zip(self.biases, biases, strict=True)
+        ]
+
+    def head_mask(self, b, n):
+        return None if self.mask is None else self.pairs.head(self.mask, b, n)
+
+    def head_forward(self, query, key, value, biases, mask):
         """The same for one head: query `(T, H)`, key `(S, H)`, ..."""
         rows, columns = self.queries, self.keys
         length, key_length = ops.shape(query)[0], ops.shape(key)[0]
@@ -141,7 +180,7 @@ class Tiles:
                 column = j * columns
                 key_j = ops.slice(key, (column, 0), (columns, key.shape[-1]))
                 value_j = ops.slice(value, (column, 0), (columns, width))
-                logits = self.logits(query_i, key_j, bias, row, column)
+                logits = self.logits(query_i, key_j, biases, row, column)
                 readable = self.readable(mask, row, column)
                 if readable is not None:
                     logits = ops.where(readable, logits, -1e30)
@@ -163,7 +202,7 @@ class Tiles:
                 ops.zeros((rows, width), self.dtype),
             )
             peak, total, context = ops.fori_loop(
-                0, self.num_keys(row, key_length), tile, start
+                *self.key_blocks(row, key_length), tile, start
             )
             # A row with nothing to read has a sum of 0, and a context of 0.
             total = ops.where(total > 0, total, 1.0)
@@ -180,8 +219,7 @@ class Tiles:
         return ops.fori_loop(0, length // rows, row_block, start)
 
     def loop_backward(self, inputs, log_sum, mean, upstream):
-        query, key, value, *bias = inputs
-        bias = bias[0] if bias else None
+        query, key, value, *biases = inputs
         batch, _, heads, _ = ops.shape(query)
         start = tuple(ops.zeros(ops.shape(x), self.dtype) for x in inputs)
 
@@ -192,8 +230,8 @@ class Tiles:
                 _head(query, b, n),
                 _head(key, b, k),
                 _head(value, b, k),
-                _pairs(bias, b, n),
-                _pairs(self.mask, b, n),
+                self.head_biases(biases, b, n),
+                self.head_mask(b, n),
                 _head(log_sum, b, n),
                 _head(mean, b, n),
                 _head(upstream, b, n),
@@ -204,15 +242,16 @@ class Tiles:
                     gradients[:3], (n, k, k), gradients_n[:3], strict=True
                 )
             ]
-            if bias is not None:
-                part = gradients_n[3][None, None]
-                whole.append(blocks.add_block(gradients[3], (b, n, 0, 0), part))
+            for kind, total, part in zip(
+                self.biases, gradients[3:], gradients_n[3:], strict=True
+            ):
+                whole.append(kind.add_head(total, part, b, n))
             return tuple(whole)
 
         return ops.fori_loop(0, batch * heads, head, start)
 
     def head_backward(
-        self, query, key, value, bias, mask, log_sum, mean, upstream
+        self, query, key, value, biases, mask, log_sum, mean, upstream
     ):
         """The same for one head, in the wide dtype."""
         rows, columns = self.queries, self.keys
@@ -227,11 +266,11 @@ class Tiles:
             mean_i = ops.slice(mean, (row, 0), (rows, 1))
 
             def tile(j, gradients):
-                of_query, of_key, of_value, *of_bias = gradients
+                of_query, of_key, of_value, *of_biases = gradients
                 column = j * columns
                 key_j = ops.slice(key, (column, 0), (columns, sizes[1]))
                 value_j = ops.slice(value, (column, 0), (columns, sizes[2]))
-                logits = self.logits(query_i, key_j, bias, row, column)
+                logits = self.logits(query_i, key_j, biases, row, column)
                 scores = ops.exp(logits - log_sum_i)
                 readable = self.readable(mask, row, column)
                 if readable is not None:
@@ -239,10 +278,12 @@ class Tiles:
                 of_scores = ops.matmul(upstream_i, ops.transpose(value_j))
                 of_scores = ops.cast(of_scores, self.dtype)
                 of_logits = scores * (of_scores - mean_i)
-                for k, of_one in enumerate(of_bias):
-                    of_bias[k] = blocks.add_block(
-                        of_one, (row, column), of_logits
+                of_biases = [
+                    kind.add_tile(of_bias, of_logits, row, column)
+                    for kind, of_bias in zip(
+                        self.biases, of_biases, strict=True
                     )
+                ]
                 of_logits = ops.cast(of_logits, query.dtype)
                 scores = ops.cast(scores, value.dtype)
                 return (
@@ -257,17 +298,17 @@ class Tiles:
                         (column, 0),
                         self.product(ops.transpose(scores), upstream_i),
                     ),
-                    *of_bias,
+                    *of_biases,
                 )
 
             of_query, *others = gradients
             of_query_i = ops.zeros((rows, sizes[0]), self.dtype)
             of_query_i, *others = ops.fori_loop(
-                0, self.num_keys(row, key_length), tile, (of_query_i, *others)
+                *self.key_blocks(row, key_length), tile, (of_query_i, *others)
             )
             return ops.slice_update(of_query, (row, 0), of_query_i), *others
 
-        inputs = [query, key, value] + ([] if bias is None else [bias])
+        inputs = (query, key, value, *biases)
         start = tuple(ops.zeros(ops.shape(x), self.dtype) for x in inputs)
         return ops.fori_loop(0, length // rows, row_block, start)
 
@@ -275,12 +316,11 @@ class Tiles:
         """A matrix product in the inputs' dtype, added up in the wide one."""
         return ops.cast(ops.matmul(a, b), self.dtype)
 
-    def logits(self, query_i, key_j, bias, row, column):
+    def logits(self, query_i, key_j, biases, row, column):
         logits = self.product(query_i, ops.transpose(key_j))
-        if bias is None:
-            return logits
-        sizes = (self.queries, self.keys)
-        return logits + blocks.take_block(bias, (row, column), sizes)
+        for kind, bias in zip(self.biases, biases, strict=True):
+            logits = logits + kind.tile(bias, row, column)
+        return logits
 
     def readable(self, mask, row, column):
         """Booleans that broadcast to the tile at `row` and `column`."""
@@ -289,29 +329,29 @@ class Tiles:
         readable = None
         if self.hide_padding:
             readable = columns < self.key_length
-        if self.causal:
-            before = rows >= columns
-            readable = before if readable is None else readable & before
+        if self.after is not None:
+            readable = both(readable, columns <= rows + self.after)
+        if self.before is not None:
+            readable = both(readable, columns >= rows - self.before)
         if mask is not None:
-            sizes = (self.queries, self.keys)
-            given = blocks.take_block(mask, (row, column), sizes)
-            readable = given if readable is None else readable & given
+            readable = both(readable, self.pairs.tile(mask, row, column))
         return readable
 
-    def num_keys(self, row, key_length):
-        """How many blocks of keys the queries from `row` on may read."""
-        all_blocks = key_length // self.keys
-        if not self.causal:
-            return all_blocks
-        seen = blocks.num_blocks(row + self.queries, self.keys)
-        if isinstance(seen, int) and isinstance(all_blocks, int):
-            return min(seen, all_blocks)
-        return ops.minimum(seen, all_blocks)
+    def key_blocks(self, row, key_length):
+        """The first block of keys that the queries from `row` on may read,
+        and the one behind the last."""
+        first, end = 0, key_length // self.keys
+        if self.before is not None:
+            first = ops.maximum(row - self.before, 0) // self.keys
+        if self.after is not None:
+            seen = blocks.num_blocks(row + self.queries + self.after, self.keys)
+            end = ops.minimum(seen, end)
+        return first, end
 
 
 def _block_size(length, largest):
     """The size of as few, equal blocks as can be; `largest` if unknown."""
-    if length is None:
+    if not known(length):
         return largest
     return blocks.num_blocks(length, blocks.num_blocks(length, largest))
 
@@ -320,11 +360,3 @@ def _head(tensor, b, n):
     """One head `(T, .)` of `(B, T, N, .)`."""
     _, length, _, width = ops.shape(tensor)
     return ops.slice(tensor, (b, 0, n, 0), (1, length, 1, width))[0, :, 0]
-
-
-def _pairs(tensor, b, n):
-    """One head `(T, S)` of `(B, N, T, S)`, where each axis may be 1."""
-    if tensor is None:
-        return None
-    shape = ops.shape(tensor)
-    return blocks.take_block(tensor, (b, n, 0, 0), (1, 1, *shape[2:]))[0, 0]

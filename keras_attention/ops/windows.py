@@ -1,17 +1,15 @@
 """Attention that reads a window of the source around a position.
 
-Three ways with one result, each built on an attention given as a function:
+Two ways with one result, each built on an attention given as a function:
 
 - `whole_attention` computes all pairs and masks those outside of a window:
   the fastest while a source is not much longer than a window;
-- `banded_attention`, for windows around t itself: blocks of neighboring
-  queries share one slab of keys, cut out by reshapes alone;
-- `gathered_attention`, for windows anywhere: each query gathers its own.
+- `gathered_attention`, for windows anywhere: each query gathers its own, in
+  time and memory O(T x window).
 
-The last two take time and memory O(T x window).
+For windows around t itself there is a third, `bands.banded_attention`.
 """
 
-import numpy as np
 from keras import ops
 
 from keras_attention.ops.masks import both
@@ -197,113 +195,3 @@ def spread_windows(scores, columns, length):
     inside = ops.logical_and(place >= 0, place < width)
     place = ops.maximum(ops.minimum(place, width - 1), 0)
     return ops.where(inside, ops.take_along_axis(scores, place, axis=-1), 0.0)
-
-
-def banded_attention(
-    attend,
-    query,
-    key,
-    value,
-    before,
-    after,
-    source_mask=None,
-    pair_mask=None,
-):
-    """Lets query t read the positions `t - before` to `t + after`.
-
-    Queries are cut into blocks, and each block reads the slab of keys that
-    its windows can touch; no tensor grows with T x S.
-
-    Args:
-        attend: `attend(query, key, value, mask) -> output`, an attention
-            called with `(B', C, ...)`, `(B', L, ...)`, `(B', L, ...)` and
-            booleans `(B', C, L)`; returns `(B', C, ...)`. B' counts the
-            blocks of all examples, C is the size of a block, L of a slab.
-        query: `(B, T, ...)`.
-        key: `(B, S, ...)`.
-        value: `(B, S, ...)`.
-        before: How many earlier positions a query reads.
-        after: How many later ones; 0 is causal.
-        source_mask: `(B, S)` or `(1, S)` booleans, True = may be read.
-        pair_mask: `(B, T, S)` or `(1, T, S)` booleans.
-
-    Returns:
-        `(B, T, ...)`.
-    """
-    length = ops.shape(query)[1]
-    # Smaller blocks waste less of a slab, larger ones make larger products.
-    block = max(16, min(max(before, after), 128))
-    num_blocks = -(-length // block)
-    before_blocks, after_blocks = -(-before // block), -(-after // block)
-
-    def slabs(x):
-        return _slabs(x, block, before_blocks, after_blocks, num_blocks)
-
-    # Padding is not part of the source, so there always is a mask.
-    source_mask = True if source_mask is None else source_mask
-    source_mask = ops.broadcast_to(source_mask, ops.shape(key)[:2])
-    offset = np.arange((before_blocks + 1 + after_blocks) * block)
-    offset = offset - before_blocks * block - np.arange(block)[:, None]
-    mask = (-before <= offset) & (offset <= after)  # (C, L), of s - t
-    mask = ops.logical_and(mask, slabs(source_mask)[:, None])  # (B', C, L)
-    if pair_mask is not None:
-        pairs = _pair_slabs(pair_mask, offset, block, num_blocks)
-        shape = (-1, num_blocks, *offset.shape)
-        mask = ops.logical_and(ops.reshape(mask, shape), pairs)
-        mask = ops.reshape(mask, (-1, *offset.shape))
-    output = attend(_blocks(query, block), slabs(key), slabs(value), mask)
-    features = tuple(output.shape[2:])
-    output = ops.reshape(output, (-1, num_blocks * block, *features))
-    return output[:, :length]
-
-
-def _pad_to(x, length):
-    """`(B, L, ...)` with zeros, or False, up to `length` along axis 1."""
-    shape = ops.shape(x)
-    filler = ops.zeros((shape[0], length - shape[1], *shape[2:]), x.dtype)
-    return ops.concatenate([x, filler], axis=1)
-
-
-def _blocks(x, block):
-    """`(B, T, ...)` to `(B * number of blocks, block, ...)`."""
-    num_blocks = -(-ops.shape(x)[1] // block)
-    x = _pad_to(x, num_blocks * block)
-    return ops.reshape(x, (-1, block, *x.shape[2:]))
-
-
-def _slabs(x, block, before, after, num_blocks):
-    """`(B, S, ...)` to `(B * num_blocks, (before + 1 + after) * block, ...)`.
-
-    Slab i holds block i of the source with `before` blocks ahead of it and
-    `after` blocks behind it.
-    """
-    features = tuple(x.shape[2:])
-    shape = ops.shape(x)
-    x = x[:, : (num_blocks + after) * block]
-    start = ops.zeros((shape[0], before * block, *shape[2:]), x.dtype)
-    x = ops.concatenate([start, x], axis=1)
-    x = _pad_to(x, (before + num_blocks + after) * block)
-    x = ops.reshape(x, (shape[0], -1, block, *features))
-    views = [x[:, i : i + num_blocks] for i in range(before + 1 + after)]
-    slab = ops.concatenate(views, axis=2)  # (B, num_blocks, L, ...)
-    length = (before + 1 + after) * block
-    return ops.reshape(slab, (-1, length, *features))
-
-
-def _pair_slabs(mask, offset, block, num_blocks):
-    """`(B or 1, T, S)` to `(B or 1, num_blocks, C, L)`; padding is left over.
-
-    Args:
-        mask: `(B or 1, T, S)`.
-        offset: `(C, L)` NumPy ints, s - t of the pairs of a block.
-        block: C.
-        num_blocks: How many blocks the queries fill.
-    """
-    length, source = ops.shape(mask)[1:]
-    rows = ops.arange(num_blocks * block, dtype="int32")
-    t = ops.reshape(rows, (-1, block, 1))  # (num_blocks, C, 1)
-    s = t + ops.convert_to_tensor(offset, "int32")  # (num_blocks, C, L)
-    t = ops.minimum(t, length - 1)
-    s = ops.maximum(ops.minimum(s, source - 1), 0)
-    flat = ops.reshape(mask, (-1, length * source))
-    return ops.take(flat, t * source + s, axis=1)

@@ -415,6 +415,10 @@ def test_a_dropped_input_is_dropped_in_every_step():
             "no dropout of its own",
         ),
         (
+            {"attention": layers.SlidingWindowAttention(1, 2, 3)},
+            "must have no `sliding_window`",
+        ),
+        (
             {
                 "attention": layers.MultiHeadAttention(
                     1, 2, activity_regularizer="l2"

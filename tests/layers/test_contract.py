@@ -17,9 +17,11 @@ from tests.layer_checks import (
     names,
     numpy,
     run,
+    unknown,
 )
 
 attending = names(lambda case: case.attends)
+stepping = names(lambda case: case.attends and case.steps)
 with_scores = names(lambda case: case.has_scores)
 with_dropout = names(lambda case: case.has_dropout)
 
@@ -59,7 +61,7 @@ def test_the_symbolic_shape_and_dtype_are_the_eager_ones(name, known):
     layer, case = fresh(name, dtype="mixed_bfloat16")
     kwargs = {"return_attention_scores": True} if case.has_scores else {}
     symbolic = {
-        argument: keras.KerasTensor(shape if known else (None, None, shape[-1]))
+        argument: keras.KerasTensor(shape if known else unknown(shape))
         for argument, shape in case.shapes.items()
     }
     specs = keras.tree.flatten(layer(**symbolic, **kwargs))
@@ -90,7 +92,7 @@ def test_low_precision_is_close_to_float32(name, policy):
     np.testing.assert_allclose(numpy(result), expected, atol=0.15)
 
 
-@names()
+@names(lambda case: not case.of_pairs)
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_it_learns_a_step_with_and_without_xla(name, jit_compile):
     if jit_compile and keras.backend.backend() == "torch":
@@ -103,7 +105,7 @@ def test_it_learns_a_step_with_and_without_xla(name, jit_compile):
     model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=jit_compile)
     before = [w.copy() for w in layer.get_weights()]
     target = np.random.default_rng(1).normal(
-        size=(*case.shapes[next(iter(case.shapes))][:2], 1)
+        size=(*main(layer(**inputs)).shape[:-1], 1)
     )
     loss = model.train_on_batch(inputs, target)
     assert np.isfinite(loss)
@@ -131,7 +133,9 @@ def test_an_export_of_unknown_sizes_answers_alike(name, tmp_path):
     exported = tf.saved_model.load(tmp_path)
     for cut in (0, 1):
         inputs = {
-            argument: x[cut:, : x.shape[1] - cut]
+            argument: x[cut:, : x.shape[1] - cut * case.multiple]
+            if x.ndim > 2
+            else x[cut:]
             for argument, x in case.inputs().items()
         }
         np.testing.assert_allclose(
@@ -139,7 +143,7 @@ def test_an_export_of_unknown_sizes_answers_alike(name, tmp_path):
         )
 
 
-@names(lambda case: len(case.shapes) > 1)
+@names(lambda case: len(case.shapes) > 1 or case.multiple > 1)
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_gradients_of_unknown_sizes_are_those_of_known_ones(name, jit_compile):
     if keras.backend.backend() != "tensorflow":
@@ -162,14 +166,14 @@ def test_gradients_of_unknown_sizes_are_those_of_known_ones(name, jit_compile):
         compute,
         jit_compile=jit_compile,
         input_signature=[
-            tf.TensorSpec((None, None, case.shapes[argument][-1]))
+            tf.TensorSpec(unknown(case.shapes[argument]))
             for argument in arguments
         ],
     )
     for batch, length in ((1, 1), (2, 4)):
         inputs = list(case.inputs().values())
         inputs = [tf.constant(x[:batch]) for x in inputs]
-        inputs[0] = inputs[0][:, :length]
+        inputs[0] = inputs[0][:, : length * case.multiple]
         for got, expected in zip(
             compiled(*inputs), compute(*inputs), strict=True
         ):
@@ -356,7 +360,7 @@ def test_the_gradient_is_that_of_a_small_step(name):
     assert slope == pytest.approx(expected, rel=2e-2, abs=2e-2)
 
 
-@attending
+@stepping
 def test_stepping_equals_the_call(name):
     layer, case = fresh(name)
     inputs = case.inputs()
@@ -382,7 +386,7 @@ def test_stepping_equals_the_call(name):
             )
 
 
-@attending
+@stepping
 def test_a_layer_that_only_ever_stepped_is_built(name):
     layer, case = fresh(name)
     inputs = case.inputs()
@@ -395,7 +399,7 @@ def test_a_layer_that_only_ever_stepped_is_built(name):
     )
 
 
-@attending
+@stepping
 def test_hypotheses_share_one_memory(name):
     layer, case = fresh(name)
     value = case.inputs()["value"]
@@ -417,7 +421,7 @@ def test_hypotheses_share_one_memory(name):
         )
 
 
-@attending
+@stepping
 def test_a_step_never_projects_the_memory(name, monkeypatch):
     layer, case = fresh(name)
     inputs = case.inputs()
@@ -443,7 +447,7 @@ def test_a_step_never_projects_the_memory(name, monkeypatch):
     )
 
 
-@attending
+@stepping
 def test_symbolic_tensors_are_refused_by_memory_and_step(name):
     layer, case = fresh(name)
     symbolic = keras.KerasTensor((2, None, 11))
@@ -473,7 +477,7 @@ def test_tensors_that_do_not_fit_are_refused(name, shapes, message):
         layer(**inputs)
 
 
-@names(lambda case: len(case.shapes) > 1)
+@names(lambda case: hasattr(case.make(), "memory") and case.steps)
 def test_a_step_of_another_batch_than_the_memory_is_refused(name):
     layer, case = fresh(name)
     inputs = list(case.inputs().values())

@@ -67,10 +67,6 @@ class ReinforceModel(keras.Model):
         self.flow = keras.Model(inputs, outputs)
         self.baseline = losses.MovingAverageBaseline()
 
-    def build(self, input_shape):
-        self.baseline.build((None,))
-        self.built = True
-
     def call(self, inputs, training=None):
         return self.flow(inputs, training=training)
 

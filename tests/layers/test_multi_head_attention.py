@@ -500,11 +500,83 @@ def test_bad_calls_say_what_must_hold(arguments, message):
         )
 
 
+LONG = 71
+
+
+def window_of(reach, causal, length=LONG):
+    offset = np.arange(length) - np.arange(length)[:, None]
+    return (-reach <= offset) & (offset <= (0 if causal else reach))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("what", ["masks", "scores", "bias", "dropout"])
+def test_a_window_gives_what_its_mask_gives(causal, what):
+    """By bands, or where it takes them by all pairs."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(B, LONG, D)).astype("float32")
+    options = dict(
+        num_key_value_heads=2, dropout=0.3 if what == "dropout" else 0, seed=1
+    )
+    layer = MultiHeadAttention(N, H, sliding_window=4, **options)
+    plain = MultiHeadAttention(N, H, **options)
+    for one in (layer, plain):
+        one.build(x.shape, x.shape)
+    randomize(layer)
+    plain.set_weights(layer.get_weights())
+    arguments = dict(
+        query_mask=rng.random((B, LONG)) > 0.2,
+        value_mask=rng.random((B, LONG)) > 0.2,
+        return_attention_scores=what == "scores",
+    )
+    mask = rng.random((B, N, LONG, LONG)) > 0.2
+    if what == "bias":
+        bias = rng.normal(size=(1, N, LONG, LONG)).astype("float32")
+        arguments["attention_bias"] = bias
+    found = layer(
+        x, x, attention_mask=mask, use_causal_mask=causal, **arguments
+    )
+    mask = mask & window_of(3, causal)
+    expected = plain(x, x, attention_mask=mask, **arguments)
+    for mine, other in zip(
+        keras.tree.flatten(found), keras.tree.flatten(expected), strict=True
+    ):
+        np.testing.assert_allclose(numpy(mine), numpy(other), atol=1e-5)
+
+
+def test_a_window_is_that_of_keras():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(B, LONG, E)).astype("float32")
+    theirs = keras.layers.MultiHeadAttention(N, H, sliding_window=3)
+    ours = layers_of_equal_weights(theirs, sliding_window=3)
+    np.testing.assert_allclose(
+        numpy(ours(x[..., :D], x)), numpy(theirs(x[..., :D], x)), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_window_over_folded_axes_gives_what_its_mask_gives(causal):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(B, 3, LONG, D)).astype("float32")
+    layer = MultiHeadAttention(N, H, attention_axes=2, sliding_window=4)
+    query_mask, value_mask = rng.random((2, B, 3, LONG)) > 0.2
+    arguments = dict(query_mask=query_mask, value_mask=value_mask)
+    mask = rng.random((LONG, LONG)) > 0.2
+    found = layer(
+        x, x, attention_mask=mask, use_causal_mask=causal, **arguments
+    )
+    layer.sliding_window = None
+    mask = mask & window_of(3, causal)
+    expected = layer(x, x, attention_mask=mask, **arguments)
+    np.testing.assert_allclose(numpy(found), numpy(expected), atol=1e-5)
+
+
 def test_a_window_has_no_meaning_over_a_memory():
     query, value = inputs()
     layer = MultiHeadAttention(N, H, sliding_window=2)
     memory = layer.memory(value)
-    with pytest.raises(ValueError, match="no window.*Use `step_self`"):
+    with pytest.raises(
+        ValueError, match="no `sliding_window`.*Use `step_self`"
+    ):
         layer.step(query[:, 0], memory, {})
 
 

@@ -83,6 +83,13 @@ def test_low_precision_turns_far_positions_right(dtype):
     np.testing.assert_allclose(numpy(output), reference(x), atol=1e-2)
 
 
+def test_integers_are_read_as_numbers():
+    x = np.round(3 * normal(B, T, H))
+    output = RotaryEmbedding()(x.astype("int32"))
+    assert keras.backend.standardize_dtype(output.dtype) == "float32"
+    np.testing.assert_array_equal(numpy(output), numpy(RotaryEmbedding()(x)))
+
+
 def test_unknown_sizes_and_masks_pass_through():
     tokens = keras.Input((None,))
     x = keras.layers.Embedding(11, H, mask_zero=True)(tokens)

@@ -43,6 +43,26 @@ def test_each_call_draws_anew_and_a_seed_repeats_the_draws():
     np.testing.assert_array_equal(numpy(other(x, training=True)), first)
 
 
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+def test_low_precision_drops_no_more_than_its_rate(dtype):
+    # Block 1 of 12 at a rate of 0.1; a draw in bfloat16 would drop 0.0156.
+    rate, batch = 0.1 / 11, 200_000
+    layer = StochasticDepth(rate, seed=3, dtype=dtype)
+    output = layer(np.ones((batch, 1)), training=True)
+    assert keras.backend.standardize_dtype(output.dtype) == layer.compute_dtype
+    dropped = (numpy(ops.cast(output, "float32")) == 0).mean()
+    assert abs(dropped - rate) < 5 * np.sqrt(rate / batch)
+
+
+def test_branches_draw_on_their_own():
+    one, other = (
+        numpy(StochasticDepth(0.5)(np.ones((B, 1)), training=True)) > 0
+        for _ in range(2)
+    )
+    # Both kept, or both dropped: for half of the examples.
+    assert abs((one == other).mean() - 0.5) < 5 * np.sqrt(0.25 / B)
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_what_is_dropped_gets_no_gradient_in_fit(jit_compile):
     if jit_compile and keras.backend.backend() == "torch":

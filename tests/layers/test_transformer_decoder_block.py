@@ -5,12 +5,16 @@ from keras import ops
 
 from keras_attention.layers import (
     AdditiveAttention,
+    AlibiBias,
     CoverageAttention,
+    HardAttention,
     LocationAttention,
     LuongAttention,
     MonotonicAttention,
     MultiHeadAttention,
     PositionEmbedding,
+    RotaryEmbedding,
+    SlidingWindowAttention,
     TransformerDecoderBlock,
 )
 
@@ -106,6 +110,7 @@ def cross_attentions():
         "grouped": MultiHeadAttention(4, 3, num_key_value_heads=2),
         "additive": AdditiveAttention(5),
         "luong": LuongAttention(),
+        "hard": HardAttention(5, "straight_through"),
         "monotonic": MonotonicAttention(5, initial_score_bias=-0.5),
         "location": LocationAttention(5, 2, 3),
         "coverage": CoverageAttention(5),
@@ -136,6 +141,27 @@ def test_stepping_is_the_call_on_the_whole(name, normalize_first):
             (extras["self_scores"][..., :T], numpy(self_scores)[..., t, :]),
         ):
             np.testing.assert_allclose(numpy(found), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["rotary", "ALiBi", "l2"])
+def test_self_attention_that_tells_positions_apart_steps_alike(name):
+    arguments = {
+        "rotary": dict(rotary=RotaryEmbedding()),
+        "ALiBi": dict(position_bias=AlibiBias(N)),
+        "l2": dict(score="l2"),
+    }[name]
+    block = built(
+        num_heads=None,
+        self_attention=MultiHeadAttention(N, 4, **arguments),
+        cross_attention=AdditiveAttention(5),
+    )
+    x, source = inputs()
+    expected = numpy(block(x, source))
+    memory = block.memory(source)
+    state = block.initial_state(memory, max_length=T)
+    for t in range(T):
+        output, state, _ = block.step(x[:, t], memory, state)
+        np.testing.assert_allclose(numpy(output), expected[:, t], atol=1e-5)
 
 
 def test_hypotheses_share_a_memory_and_are_reordered_by_one_take():
@@ -269,8 +295,39 @@ def test_only_fitting_attention_is_taken():
         TransformerDecoderBlock(F, N, cross_attention=AdditiveAttention(3))(
             x, source[..., :4]
         )
+    with pytest.raises(ValueError, match="log probabilities"):
+        TransformerDecoderBlock(F, N, cross_attention=HardAttention(3))
     with pytest.raises(ValueError, match="must be called with a memory"):
         TransformerDecoderBlock(F, N, cross_attention=AdditiveAttention(3))(x)
     block = TransformerDecoderBlock(F, N)
     with pytest.raises(ValueError, match="`memory` needs a block that is b"):
         block.memory(source)
+
+
+@pytest.mark.parametrize("window", [2, 50])
+def test_a_causal_window_of_self_attention_steps_as_it_is_called(window):
+    block = TransformerDecoderBlock(
+        F,
+        N,
+        self_attention=SlidingWindowAttention(2, 3, window, causal=True),
+    )
+    x, source = inputs()
+    expected = numpy(block(x, source))
+    memory = block.memory(source)
+    state = block.initial_state(memory, max_length=T)
+    for t in range(T):
+        output, state, _ = block.step(x[:, t], memory, state)
+        np.testing.assert_allclose(numpy(output), expected[:, t], atol=1e-5)
+
+
+def test_positions_that_have_no_meaning_in_a_decoder_are_refused():
+    ahead = SlidingWindowAttention(2, 3, 2)
+    with pytest.raises(ValueError, match="must not read ahead.*causal=True"):
+        TransformerDecoderBlock(F, N, self_attention=ahead)
+    for attention, message in (
+        (ahead, "no `sliding_window`.*sliding_window=3"),
+        (MultiHeadAttention(2, 3, sliding_window=3), "no `sliding_window`"),
+        (MultiHeadAttention(2, 4, rotary=RotaryEmbedding()), "no `rotary`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            TransformerDecoderBlock(F, N, cross_attention=attention)

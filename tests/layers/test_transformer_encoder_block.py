@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.layers import (
     AdditiveAttention,
     MultiHeadAttention,
+    SlidingWindowAttention,
     TransformerEncoderBlock,
 )
 
@@ -168,3 +169,13 @@ def test_a_mask_counts_alike_on_the_inputs_and_as_an_argument(normalize_first):
     implicit = numpy(block(x))
     explicit = numpy(block(ops.copy(x), padding_mask=ids != 0))
     np.testing.assert_allclose(explicit, implicit, atol=1e-6)
+
+
+def test_a_window_of_self_attention_reads_no_further():
+    attention = SlidingWindowAttention(2, 3, window=1)
+    block = TransformerEncoderBlock(F, self_attention=attention)
+    x = sequence()
+    before = numpy(block(x))
+    x[:, -1] += 10
+    moved = np.abs(numpy(block(x)) - before).max((0, 2)) > 1e-4
+    assert moved.tolist() == [False, False, False, True, True]

@@ -273,6 +273,32 @@ def test_jax_kernels_are_kept_from_rows_with_nothing_to_read(causal):
     assert (np.asarray(output)[:, 2] == 0).all()
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="the way to its kernel")
+def test_odd_lengths_with_a_mask_are_kept_from_cudnn(monkeypatch):
+    """It would refuse them, but only once there is a gradient to compute."""
+    import jax
+
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for length, of_pairs, expected in (
+        (4, True, True),
+        (5, True, False),
+        (5, False, True),
+    ):
+        heads = ops.zeros((1, length, 2, 8), "bfloat16")
+        fits = dot_product.has_fused_kernel(heads, heads, None, of_pairs)
+        assert fits == expected
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="the way to its kernel")
+def test_a_kernel_of_torch_takes_values_of_another_size_than_keys():
+    """One that never holds the logits, or it would refuse."""
+    arrays = list(map(ops.convert_to_tensor, inputs()))
+    output, _ = dot_product_attention(*arrays, flash_attention=True)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(output), reference(*inputs()), atol=2e-6
+    )
+
+
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="it has a fused kernel")
 def test_a_fused_kernel_is_not_to_be_had_on_tensorflow():
     arrays = list(map(ops.convert_to_tensor, inputs()))

@@ -3,8 +3,7 @@ import pytest
 from keras import ops
 
 from keras_attention.ops import windows
-from keras_attention.ops.attention import attend
-from keras_attention.ops.luong import dot_attention, dot_logits
+from keras_attention.ops.luong import dot_attention
 
 B, T, S, D, V = 2, 37, 41, 5, 3
 
@@ -59,76 +58,6 @@ def test_spread_scores_lie_where_they_were_gathered():
     )
     expected = [[[0.1, 0.2, 0.3, 0, 0], [0, 0, 0.4, 0.5, 0.6]]]
     np.testing.assert_allclose(ops.convert_to_numpy(spread), expected, 1e-6)
-
-
-@pytest.mark.parametrize(
-    ("lengths", "reach", "masks"),
-    [
-        ((T, S), (2, 2), "none"),
-        ((S, T), (19, 0), "both"),
-        ((3, S), (3, 17), "source"),
-        ((S, 3), (2, 2), "pair"),
-        ((T, T), (3, 17), "pair"),
-        ((T, S), (100, 100), "both"),
-    ],
-)
-def test_a_band_equals_attention_under_its_mask(lengths, reach, masks):
-    t, s = lengths
-    before, after = reach
-    query, key, value = arrays((B, t, D), (B, s, D), (B, s, V))
-    rng = np.random.default_rng(1)
-    source = rng.random((B, s)) < 0.7
-    pair = rng.random((1, t, s)) < 0.7
-    source = source if masks in ("source", "both") else None
-    pair = pair if masks in ("pair", "both") else None
-    offset = np.arange(s) - np.arange(t)[:, None]
-    mask = np.tile((-before <= offset) & (offset <= after), (B, 1, 1))
-    mask = mask if source is None else mask & source[:, None]
-    mask = mask if pair is None else mask & pair
-    output = windows.banded_attention(
-        lambda *x: dot_attention(*x)[0],
-        *map(ops.convert_to_tensor, (query, key, value)),
-        before,
-        after,
-        None if source is None else ops.convert_to_tensor(source),
-        None if pair is None else ops.convert_to_tensor(pair),
-    )
-    expected = masked_attention(query, key, value, mask)
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(output), expected, rtol=1e-4, atol=1e-5
-    )
-
-
-def test_a_band_carries_heads_behind_the_length():
-    heads = 2
-    query, key, value = arrays(
-        (B, T, heads, D), (B, T, heads, D), (B, T, heads, V)
-    )
-
-    def by_head(query, key, value, mask):
-        outputs = [
-            attend(
-                dot_logits(query[:, :, n], key[:, :, n]), value[:, :, n], mask
-            )
-            for n in range(heads)
-        ]
-        return ops.stack([output for output, _ in outputs], axis=2)
-
-    output = windows.banded_attention(
-        by_head, *map(ops.convert_to_tensor, (query, key, value)), 2, 0
-    )
-    offset = np.arange(T) - np.arange(T)[:, None]
-    mask = np.tile((offset >= -2) & (offset <= 0), (B, 1, 1))
-    for n in range(heads):
-        expected = masked_attention(
-            query[:, :, n], key[:, :, n], value[:, :, n], mask
-        )
-        np.testing.assert_allclose(
-            ops.convert_to_numpy(output[:, :, n]),
-            expected,
-            rtol=1e-4,
-            atol=1e-5,
-        )
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -1,0 +1,84 @@
+"""How Sphinx builds the site: `make docs`."""
+
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import keras_attention
+from docs.extensions.links import write_inventories
+
+logging.getLogger("matplotlib").setLevel(logging.WARNING)
+
+project = "keras_attention"
+author = "The keras_attention authors"
+project_copyright = author
+release = version = keras_attention.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.intersphinx",
+    "sphinxcontrib.katex",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "myst_parser",
+    "docs.extensions.docstrings",
+    "docs.extensions.examples",
+    "docs.extensions.figures",
+    "docs.extensions.measured",
+]
+exclude_patterns = ["_build"]
+
+# === Pages ===
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+
+# === Docstrings ===
+autodoc_member_order = "bysource"
+autodoc_class_signature = "mixed"
+napoleon_custom_sections = [
+    ("Call arguments", "params_style"),
+    ("Reference", "references"),
+]
+python_maximum_signature_line_length = 72
+napoleon_use_rtype = False
+
+# === Links ===
+# Sites that offer no inventory, or one that an offline build cannot read.
+intersphinx_mapping = write_inventories(
+    Path(__file__).parents[1] / "build" / "inventories"
+)
+
+# === Mathematics ===
+# Rendered while building where Node.js is there, by the reader's browser
+# where it is not; style and fonts are ours in both cases.
+katex_prerender = shutil.which("node") is not None
+katex_css_path = "katex/katex.min.css"
+
+# === Look ===
+html_theme = "pydata_sphinx_theme"
+html_title = "keras_attention"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "navbar_align": "left",
+    "show_nav_level": 2,
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "secondary_sidebar_items": {"**": ["page-toc"], "support": []},
+}
+html_sidebars = {"index": [], "install": [], "support": []}
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True

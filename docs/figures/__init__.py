@@ -1,0 +1,1 @@
+"""Figures of the pages: each script's `draw()` returns one."""

@@ -1,0 +1,112 @@
+"""Dot-product attention within a window around each query."""
+
+from keras import ops
+
+from keras_attention.ops.bands import Band, banded_attention
+from keras_attention.ops.blocks import is_traced_by_tensorflow
+from keras_attention.ops.checks import known
+from keras_attention.ops.dot_product import (
+    attention_of_unknown_length,
+    dot_product_attention,
+    has_fused_kernel,
+)
+from keras_attention.ops.masks import both, distance, window_mask
+from keras_attention.ops.tiles import tiled_attention
+
+
+def sliding_window_attention(
+    query,
+    key,
+    value,
+    before,
+    after,
+    mask=None,
+    pair_mask=None,
+    bias=None,
+    scale=None,
+    dropout_rate=0.0,
+    seed=None,
+    return_scores=False,
+    flash_attention=None,
+):
+    """Lets query t read the positions `t - before` to `t + after`.
+
+        logits[n, t, s] = scale * query[t, n] . key[s, n]
+                          + bias[n, s - t + before]
+        output[t, n]    = sum_s softmax_s(logits[n, t])[s] * value[s, n]
+
+    with s in the window of t (Beltagy et al., 2020, section 3.1). In time and
+    memory O(T x window), forward and backward, unless scores are asked for.
+    A row with nothing to read gives zeros.
+
+    Args:
+        query: `(B, T, N, H)`.
+        key: `(B, S, K, H)` with N a multiple of K.
+        value: `(B, S, K, Hv)`.
+        before: How many earlier positions a query reads, an int.
+        after: How many later ones; 0 is causal.
+        mask: Booleans that broadcast to `(B, N, T, S)`, True = may be read.
+        pair_mask: Another such mask. In bands the two are never joined
+            outside of a window, and no axis of size 1 is repeated, so pass
+            `(B, 1, 1, S)` and `(1, 1, T, S)` apart.
+        bias: `(N, before + 1 + after)`, added to the logits by offset.
+        scale: Factor of the products, `H ** -0.5` if None.
+        dropout_rate: Share of scores dropped; 0 outside training.
+        seed: Where dropout draws from.
+        return_scores: Whether the scores are asked for.
+        flash_attention: As of `dot_product_attention`.
+
+    Returns:
+        Output `(B, T, N, Hv)`, and scores `(B, N, T, S)` (before dropout)
+        or None, both in the dtype of `value`.
+    """
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    band = Band(before, after)
+    length, key_length = ops.shape(query)[1], ops.shape(key)[1]
+
+    def attend(query, key, value, mask, offset):
+        return dot_product_attention(
+            query,
+            key,
+            value,
+            mask,
+            bias=None if bias is None else _by_offset(bias, offset + before),
+            scale=scale,
+            dropout_rate=dropout_rate,
+            seed=seed,
+            return_scores=return_scores,
+            flash_attention=flash_attention,
+        )
+
+    if return_scores or band.is_short(length, key_length):
+        inside = window_mask(length, key_length, before, after)
+        mask = both(both(mask, pair_mask), inside[None, None])
+        return attend(query, key, value, mask, distance(length, key_length))
+    if (
+        band.is_wide()
+        and not known(length, key_length)
+        and bias is None
+        and not dropout_rate
+        and not has_fused_kernel(query, value, flash_attention)
+    ):
+        # One block could be much more than the whole sequence.
+        mask = both(mask, pair_mask)
+        arguments = (query, key, value, mask, False, None, scale)
+        in_tiles = tiled_attention
+        if is_traced_by_tensorflow(query):
+            in_tiles = attention_of_unknown_length
+        return in_tiles(*arguments, window=(before, after)), None
+    output = banded_attention(
+        lambda query, key, value, mask: attend(
+            query, key, value, mask, band.offset
+        )[0],
+        *(query, key, value, before, after),
+        [x for x in (mask, pair_mask) if x is not None],
+    )
+    return output, None
+
+
+def _by_offset(table, index):
+    """`(1, N, ...)` of a table `(N, W)`; beyond its ends, what is there."""
+    index = ops.minimum(ops.maximum(index, 0), table.shape[1] - 1)
+    return ops.take(table, index, axis=1)[None]

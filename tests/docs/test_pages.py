@@ -1,0 +1,92 @@
+"""The site's pages: their examples run, and every public name has one."""
+
+import importlib
+import re
+
+import pytest
+
+from docs import names
+from docs.extensions import examples, figures
+from tests.layer_checks import CASES
+
+SECTIONS = ("Equation", "Cost", "Example", "What it reads", "Reference")
+IMAGE = re.compile(r"!\[[^\]]+\]\(\.\./\.\./images/api/(\w+)\.png\)")
+
+
+def label(path):
+    return str(path.relative_to(names.DOCS))
+
+
+@pytest.mark.parametrize("path", examples.pages(), ids=label)
+def test_a_page_prints_what_it_says(path):
+    found = examples.mistakes(path)
+    assert not found, "\n".join(found)
+
+
+def test_a_wrong_output_is_a_mistake(tmp_path, monkeypatch):
+    monkeypatch.setattr(examples, "DOCS", tmp_path / "docs")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nx = 2\nprint(x)\n```\n\n```text\n2\n```\n"
+        "and then\n```python\nprint(x + 1)\n```\n```text\n4\n```\n"
+        "```python\nprint('unsaid')\n```\n"
+    )
+    wrong, unsaid = examples.mistakes(page)
+    assert "page.md:10" in wrong and "4\nReceived:\n3" in wrong
+    assert unsaid.endswith("Received:\nunsaid\n")
+
+
+def test_an_example_that_fails_tells_the_line_of_the_page(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(examples, "DOCS", tmp_path / "docs")
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n\n```python\nx = 1\nraise KeyError(x)\n```\n")
+    with pytest.raises(KeyError) as error:
+        examples.mistakes(page)
+    assert error.traceback[-1].lineno + 1 == 5
+
+
+def test_every_public_name_has_a_page():
+    assert set(names.documented_names()) >= names.public_names()
+
+
+def test_every_module_with_public_names_is_listed():
+    package = importlib.import_module("keras_attention")
+    listed = {path.partition(".")[0] for path in names.MODULES}
+    assert listed == set(package.__all__) - {"ops"}
+
+
+def test_pages_document_what_there_is():
+    for name in names.documented_names():
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute), name
+
+
+def test_every_page_of_a_name_has_an_example():
+    with_examples = examples.pages()
+    for name, path in names.documented_names().items():
+        assert path in with_examples, name
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(set((names.DOCS / "api" / "layers").glob("*_*.md"))),
+    ids=label,
+)
+def test_a_layer_page_has_its_parts_in_order(path):
+    text = path.read_text("utf-8")
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert [x for x in headings if x in SECTIONS] == list(SECTIONS)
+    # The file is named after the class.
+    title = re.match(r"# (\w+)\n", text)[1]
+    assert path.stem.replace("_", "") == title.lower()
+    drawn = IMAGE.findall(text)
+    assert path.stem in drawn
+    assert set(drawn) <= {script.stem for script in figures.scripts()}
+
+
+def test_the_support_page_has_every_row_that_layers_are_checked_by():
+    text = (names.DOCS / "support.md").read_text("utf-8")
+    missing = [name for name in CASES if f"\n| {name} | " not in text]
+    assert not missing, f"run `make support` for {missing}"

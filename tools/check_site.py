@@ -1,0 +1,88 @@
+"""Checks a built site: whole, and served without asking another host.
+
+python tools/check_site.py site
+"""
+
+import argparse
+import re
+import sys
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+# Attributes that a browser follows without being asked to.
+FETCHED = {"src", "srcset", "poster", "data", "action"}
+FOREIGN = re.compile(r"^\s*(https?:)?//", re.IGNORECASE)
+CSS = re.compile(r"""(?:url\(|@import)\s*['"]?((?:https?:)?//[^'")\s]+)""")
+# The license and source that a bundled script names in a comment are no
+# requests: what a script asks for is in a call or an import.
+SCRIPT = re.compile(
+    r"""(?:fetch\(|import\(|from|importScripts\()\s*["'`]((?:https?:)?//[^"'`]+)"""
+)
+
+
+class Page(HTMLParser):
+    """Collects what a browser fetches to show a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.katex_errors = [], 0
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        for name, value in attributes.items():
+            link = tag == "link" and name == "href"
+            if (name in FETCHED or link) and FOREIGN.match(value or ""):
+                self.fetched.append(value)
+        self.katex_errors += "katex-error" in (attributes.get("class") or "")
+
+
+def check_requests(site):
+    for path in sorted(site.rglob("*")):
+        if path.suffix not in (".html", ".css", ".js"):
+            continue
+        text = path.read_text("utf-8")
+        found = []
+        if path.suffix == ".html":
+            page = Page()
+            page.feed(text)
+            found = page.fetched + CSS.findall(text)
+            if page.katex_errors:
+                yield f"{path}: {page.katex_errors} formulas do not parse"
+        elif path.suffix == ".css":
+            found = CSS.findall(text)
+        else:
+            found = SCRIPT.findall(text)
+        for address in found:
+            yield f"{path}: asks for {address}"
+
+
+def inventory_names(site):
+    """The Python names of a site's `objects.inv`."""
+    content = (site / "objects.inv").read_bytes()
+    # Four lines of text, then lines of "name domain:kind priority page title".
+    *_, packed = content.split(b"\n", 4)
+    lines = zlib.decompress(packed).decode().splitlines()
+    return {line.split()[0] for line in lines if " py:" in line}
+
+
+def check_names(site):
+    from docs.names import public_names
+
+    for name in sorted(public_names() - inventory_names(site)):
+        yield f"objects.inv: {name} has no page"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("site", type=Path)
+    site = parser.parse_args().site
+    mistakes = [*check_requests(site), *check_names(site)]
+    print(*mistakes, sep="\n", end="\n" if mistakes else "")
+    sys.exit(bool(mistakes))
+
+
+if __name__ == "__main__":
+    main()
