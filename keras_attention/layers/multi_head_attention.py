@@ -344,16 +344,24 @@ class MultiHeadAttention(Attention):
             return_scores,
             flash_attention,
         )
-        if window is not None and bias is None:
-            # Masks stay apart: joined, they would be (B, N, T, S).
-            masks = mask, pair_mask
-            return sliding_window_attention(
-                query, key, value, *window, *masks, None, *options
-            )
         if window is not None:
-            sizes = ops.shape(query)[1], ops.shape(key)[1]
-            inside = window_mask(*sizes, *window)[None, None]
-            pair_mask = both(pair_mask, inside)
+            before, after = window
+            if bias is None:
+                # Masks stay apart: joined, they would be (B, N, T, S).
+                return sliding_window_attention(
+                    query,
+                    key,
+                    value,
+                    before,
+                    after,
+                    mask,
+                    pair_mask,
+                    None,
+                    *options,
+                )
+            length, key_length = ops.shape(query)[1], ops.shape(key)[1]
+            inside = window_mask(length, key_length, before, after)
+            pair_mask = both(pair_mask, inside[None, None])
         mask = both(mask, pair_mask)
         return dot_product_attention(
             query, key, value, mask, causal, bias, *options
