@@ -64,6 +64,8 @@ class SlidingWindowAttention(MultiHeadAttention):
         return_attention_scores: Whether to return the scores too.
         training: Whether dropout is active.
         use_causal_mask: Whether to read causally, whatever `causal` says.
+        attention_bias: Added to the logits of all heads; broadcasts to
+            `(B, N, T, S)`. All pairs are computed.
         mask: Booleans `(B, T)`, for a call with `query` alone: a position at
             False neither reads nor is read.
 
@@ -165,6 +167,7 @@ class SlidingWindowAttention(MultiHeadAttention):
         return_attention_scores=False,
         training=None,
         use_causal_mask=False,
+        attention_bias=None,
         mask=None,
     ):
         if value is None:
@@ -189,6 +192,7 @@ class SlidingWindowAttention(MultiHeadAttention):
             return_attention_scores,
             training,
             use_causal_mask or self.causal,
+            attention_bias,
         )
 
     def memory(self, value, key=None, mask=None):
