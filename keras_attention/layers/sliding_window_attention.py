@@ -154,8 +154,7 @@ class SlidingWindowAttention(MultiHeadAttention):
     def build(self, query_shape, value_shape=None, key_shape=None):
         super().build(query_shape, value_shape or query_shape, key_shape)
 
-    # Of the base it takes no `attention_bias`, which would be of all pairs.
-    def call(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def call(
         self,
         query,
         value=None,
