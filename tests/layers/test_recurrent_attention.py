@@ -68,6 +68,29 @@ def test_a_step_with_nothing_to_read_leaves_the_state(name, how):
 
 
 @each_layer
+def test_all_masks_together_are_their_joint_one(name):
+    layer = made(name)
+    query, value = arrays((B, T, D), (B, S, V))
+    rng = np.random.default_rng(3)
+    rows, columns, keys = (rng.random((B, n)) < 0.7 for n in (T, S, S))
+    columns[:, 0] = keys[:, 0] = True  # where reading begins, either way
+    pairs = rng.random((B, T, S)) < 0.7
+    causal = np.arange(S) <= np.arange(T)[:, None]
+    apart = layer(
+        query,
+        value,
+        query_mask=rows,
+        value_mask=columns,
+        key_mask=keys,
+        attention_mask=pairs,
+        use_causal_mask=True,
+    )
+    joint = rows[..., None] & (columns & keys)[:, None] & pairs & causal
+    together = layer(query, value, attention_mask=joint)
+    np.testing.assert_allclose(numpy(apart), numpy(together), atol=1e-6)
+
+
+@each_layer
 def test_padding_in_front_changes_nothing(name):
     layer = made(name)
     query, value = arrays((B, T, D), (B, S, V))
