@@ -126,8 +126,9 @@ bench: $(VENV)/.bench
 # Warnings are errors, and so is a picture that a page asks another host for.
 docs: $(VENV)/.docs
 	rm -rf site
-	$(BIN)/sphinx-build -n -W --keep-going -E -q -d build/doctrees docs site
-	$(BIN)/python tools/check_site.py site
+	KERAS_BACKEND=tensorflow $(BIN)/sphinx-build -n -W --keep-going -E -q -d build/doctrees docs site
+	KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3 \
+		$(BIN)/python tools/check_site.py site
 	@echo "Open site/index.html"
 
 # Asks the other hosts that pages link to: needs the network.

@@ -15,7 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import keras_attention
 from docs.extensions.links import write_inventories
 
+# Notes of libraries while figures and examples run, which are no warnings.
 logging.getLogger("matplotlib").setLevel(logging.WARNING)
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 project = "keras_attention"
 author = "The keras_attention authors"

@@ -4,9 +4,12 @@ Also gives a layer the signature of its constructor: Keras's layers are made
 by a `__new__` that takes anything.
 """
 
+import functools
 import importlib
 import inspect
 import re
+
+from docs.names import public_names
 
 # Where a deeper block after an empty line is a second paragraph of an item.
 ITEM_SECTIONS = ("Args:", "Call arguments:", "Attributes:", "Raises:")
@@ -189,6 +192,16 @@ NAME = re.compile(r"keras(_attention)?(\.\w+)+")
 MODULES = re.compile(r"keras_attention(\.[a-z_]+)*")
 
 
+@functools.cache
+def classes():
+    """From the bare name of each public class to its dotted one."""
+    return {
+        name.rpartition(".")[2]: name
+        for name in public_names()
+        if name.rpartition(".")[2][0].isupper()
+    }
+
+
 def inline(text):
     """Markdown's inline markup as reStructuredText's."""
 
@@ -200,6 +213,8 @@ def inline(text):
                 return f":py:mod:`{code}`"
             if NAME.fullmatch(code):
                 return f":py:obj:`{code}`"
+            if code in classes():
+                return f":py:obj:`~{classes()[code]}`"
             return f"``{code}``"
         if found["math"]:
             return f":math:`{found['math']}`"

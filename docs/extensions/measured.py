@@ -20,6 +20,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "RESULTS.md"
+GROWTH = "## How cost grows"
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}
 
 
@@ -35,6 +36,11 @@ class Benchmarks(SphinxDirective):
         self.env.note_dependency(str(RESULTS))
         if self.content[0].startswith("growth:"):
             backend = self.content[0].partition(":")[2].strip()
+            if GROWTH not in RESULTS.read_text("utf-8"):
+                raise self.error(
+                    f'{RESULTS.name} must have a part "{GROWTH}". Measure it '
+                    "with `make bench`."
+                )
             return [growth_table(backend), *growth_notes()]
         wanted = "".join(self.content).removeprefix("rows:").split(",")
         names = [name.strip() for name in wanted]
@@ -71,7 +77,7 @@ def read_results():
 
 def read_growth():
     """The rows of the table of exponents, and what is said of it."""
-    section = RESULTS.read_text("utf-8").partition("## How cost grows")[2]
+    section = RESULTS.read_text("utf-8").partition(GROWTH)[2]
     _, about, *lines = (line for line in section.splitlines() if line)
     head, _, *rows = (
         [cell.strip() for cell in line.strip("|").split("|")] for line in lines

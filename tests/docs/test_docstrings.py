@@ -18,6 +18,10 @@ def converted(text):
         ("of `(B, T)`.", "of ``(B, T)``."),
         ("as `keras.layers.GRU` is", "as :py:obj:`keras.layers.GRU` is"),
         ("`keras.layers.GRU(3)`", "``keras.layers.GRU(3)``"),
+        (
+            "unlike `AdditiveAttention`",
+            "unlike :py:obj:`~keras_attention.layers.AdditiveAttention`",
+        ),
         ("see `keras_attention.ops`", "see :py:mod:`keras_attention.ops`"),
         (
             "`keras_attention.layers.X`",
