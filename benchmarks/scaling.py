@@ -14,12 +14,12 @@ from keras_attention import layers
 ABOUT = (
     "Forward and backward of each layer, one example of 64 features, T "
     "queries on T positions (inside an `AttentionRNN` 16 steps on T "
-    "positions), one run per cell. The exponent of time is the slope of the "
-    "logarithms from the second length on; that of memory is fitted to a "
-    'fixed cost plus a power of T, and "flat" says that the last doubling '
-    "added less than 8 MB."
+    "positions), one run per cell. The exponent of time is the slope of a "
+    "line through the logarithms; that of memory is fitted to a fixed cost "
+    'plus a power of T, and "flat" says that the last doubling added less '
+    "than 8 MB."
 )
-LENGTHS = (512, 1024, 2048, 4096)
+LENGTHS = (1024, 2048, 4096)
 FEATURES, UNITS, STEPS = 64, 64, 16
 
 
@@ -151,11 +151,8 @@ def row(name, length):
 
 
 def time_exponent(seconds):
-    """The slope of a line through the logarithms, from the second length on.
-
-    What a step costs at any length weighs most at the first.
-    """
-    return float(np.polyfit(np.log(LENGTHS[1:]), np.log(seconds[1:]), 1)[0])
+    """The slope of a line through the logarithms."""
+    return float(np.polyfit(np.log(LENGTHS), np.log(seconds), 1)[0])
 
 
 def memory_exponent(megabytes, least=8.0):

@@ -229,13 +229,16 @@ CASES = {
         steps=False,
     ),
     "sliding window": attention(
-        partial(layers.SlidingWindowAttention, 2, 3, 2),
+        lambda **kwargs: layers.SlidingWindowAttention(
+            2, 4, 2, position_bias=layers.AlibiBias(2), **kwargs
+        ),
         value=(B, 67, V),
         steps=False,
     ),
     "sliding window, causal, of one sequence": Case(
         partial(layers.SlidingWindowAttention, 2, 3, 2, causal=True),
         {"query": (B, 37, D)},
+        steps=False,
         masks={"mask": "query"},
         has_scores=True,
         has_dropout=True,

@@ -6,9 +6,9 @@
 
 shows these rows beside their peers, and
 
-    ```{benchmarks}
-    growth: tensorflow
-    ```
+```{benchmarks}
+growth: tensorflow
+```
 
 how the cost of each layer grows on that backend.
 """

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from keras_attention import layers
 
-S, SYMBOLS, UNITS = 8, 6, 32
+S, SYMBOLS, UNITS = 6, 6, 24
 
 
 def sequences(count, seed):
@@ -18,7 +18,7 @@ def sequences(count, seed):
     return symbols, memory.astype("float32")
 
 
-def learned(decoder, steps=220):
+def learned(decoder, steps=150):
     """Trains a decoder to tell the memory's symbols from the last to the
     first; its inputs are zeros, so that only its state can say where it is."""
     symbols, memory = sequences(64 * steps, seed=2)
@@ -28,37 +28,30 @@ def learned(decoder, steps=220):
     outputs = keras.layers.Dense(SYMBOLS, activation="softmax")(outputs)
     model = keras.Model([inputs, value], outputs)
     model.compile(
-        keras.optimizers.Adam(0.01),
-        "sparse_categorical_crossentropy",
-        jit_compile=False,
+        keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy"
     )
     nothing = np.zeros((len(memory), S, 1), "float32")
     model.fit([nothing, memory], symbols[:, ::-1], 64, epochs=1, verbose=0)
 
 
 def draw():
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    panels = figure.subplots(1, 2)
+    decoder = layers.AttentionRNN(
+        keras.layers.GRUCell(UNITS), layers.AdditiveAttention(UNITS)
+    )
+    learned(decoder)
     symbols, memory = sequences(1, seed=5)
     names = ["ABCDEF"[symbol] for symbol in symbols[0]]
-    for axes, query_from in zip(panels, ("previous", "current"), strict=True):
-        decoder = layers.AttentionRNN(
-            keras.layers.GRUCell(UNITS),
-            layers.AdditiveAttention(UNITS),
-            query_from=query_from,
-        )
-        learned(decoder)
-        result = decoder(
-            np.zeros((1, S, 1)), memory, return_attention_scores=True
-        )
-        scores = keras.ops.convert_to_numpy(result["scores"])[0]
-        image = axes.imshow(scores, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(S), names)
-        axes.set_yticks(range(S), names[::-1])
-        axes.set(
-            title=f'query_from="{query_from}"',
-            xlabel="memory",
-            ylabel="symbol to write",
-        )
-    figure.colorbar(image, ax=panels, label="score")
+    result = decoder(np.zeros((1, S, 1)), memory, return_attention_scores=True)
+    scores = keras.ops.convert_to_numpy(result["scores"])[0]
+    figure = Figure(figsize=(5.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(scores, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(S), names)
+    axes.set_yticks(range(S), names[::-1])
+    axes.set(
+        title="writing the memory backwards",
+        xlabel="memory",
+        ylabel="symbol to write",
+    )
+    figure.colorbar(image, ax=axes, label="score")
     return figure

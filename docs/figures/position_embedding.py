@@ -1,4 +1,4 @@
-"""Learned positions at their own size and at another, under each rule."""
+"""Positions of a grid at their own size and at another, under each rule."""
 
 import keras
 import numpy as np
@@ -10,26 +10,12 @@ from keras_attention.ops.resampling import INTERPOLATIONS, resample_grid
 GRID, LARGER, D = (7, 7), (14, 20), 32
 
 
-def near(sizes):
-    """How near each pair of positions of a grid is, `(N, N)` in (0, 1]."""
-    places = np.stack(np.indices(sizes), -1).reshape(-1, 2)
+def table():
+    """Vectors whose products tell how near two positions of a grid are."""
+    places = np.stack(np.indices(GRID), -1).reshape(-1, 2)
     apart = ((places[:, None] - places[None]) ** 2).sum(-1)
-    return np.exp(-apart / 8)
-
-
-def learned():
-    """Positions that have learned which others are near, and nothing else."""
-    positions = layers.PositionEmbedding(
-        grid_shape=GRID, interpolation="bicubic_antialias"
-    )
-    nothing = keras.Input((GRID[0] * GRID[1], D))
-    vectors = positions(nothing)
-    products = keras.ops.matmul(vectors, keras.ops.swapaxes(vectors, 1, 2))
-    model = keras.Model(nothing, products)
-    model.compile(keras.optimizers.Adam(0.03), "mse", jit_compile=False)
-    target = np.repeat(near(GRID)[None], 100, axis=0)
-    model.fit(np.zeros((100, 49, D)), target, 1, epochs=2, verbose=0)
-    return positions
+    values, vectors = np.linalg.eigh(np.exp(-apart / 8))  # (N,), (N, N)
+    return (vectors * np.sqrt(values.clip(0)))[:, -D:]
 
 
 def similarities(positions, sizes, place):
@@ -41,12 +27,12 @@ def similarities(positions, sizes, place):
 
 
 def draw_rules(axes):
-    table = np.array([0.0, 1.0, -0.5, 0.2, 0.8])[:, None]
+    entries = np.array([0.0, 1.0, -0.5, 0.2, 0.8])[:, None]
     centers = (np.arange(5) + 0.5) / 5
-    axes.plot(centers, table, "ko", label="learned, 5 entries")
+    axes.plot(centers, entries, "ko", label="learned, 5 entries")
     for rule in INTERPOLATIONS:
-        entries = resample_grid(table, (24,), rule)[:, 0]
-        axes.plot((np.arange(24) + 0.5) / 24, entries, ".-", label=rule)
+        more = resample_grid(entries, (24,), rule)[:, 0]
+        axes.plot((np.arange(24) + 0.5) / 24, more, ".-", label=rule)
     axes.set(
         xlabel="place on the axis",
         ylabel="one feature",
@@ -56,7 +42,11 @@ def draw_rules(axes):
 
 
 def draw():
-    positions = learned()
+    positions = layers.PositionEmbedding(
+        grid_shape=GRID, interpolation="bicubic_antialias"
+    )
+    positions.build((1, *GRID, D))
+    positions.set_weights([table()])
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     panels = figure.subplots(1, 3, width_ratios=(1, 1.43, 1.6))
     for axes, sizes, place, title in (

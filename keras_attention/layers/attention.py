@@ -161,7 +161,7 @@ class Attention(keras.layers.Layer):
         """
         return {}
 
-    def draws(self, training):
+    def draws(self, training) -> bool:
         """Whether `draw_noise` has anything to draw."""
         return False
 

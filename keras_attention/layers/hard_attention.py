@@ -211,7 +211,7 @@ class HardAttention(AdditiveAttention):
         return tuple(result) if len(result) > 1 else output
 
     def draws(self, training):
-        return training or self.inference == "sample"
+        return bool(training) or self.inference == "sample"
 
     def draw_noise(self, batch, steps, length, training=False):
         """Draws for some steps at once; see `Attention.draw_noise`.

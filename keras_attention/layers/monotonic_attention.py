@@ -217,8 +217,9 @@ class MonotonicAttention(RecurrentAttention):
         noise=None,
     ):
         if noise is None:
-            sizes = (*ops.shape(query)[:2], ops.shape(value)[1])
-            noise = self.draw_noise(*sizes, training)
+            batch, steps, _ = ops.shape(query)
+            length = ops.shape(value)[1]
+            noise = self.draw_noise(batch, steps, length, bool(training))
         output, scores, _ = self.run(
             query,
             value,

@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -374,26 +376,38 @@ class MultiHeadAttention(CachedAttention):
                 "attention is enabled. Please disable flash attention to "
                 "access attention scores. Received: flash_attention=True."
             )
-        options = (
-            1.0 if self.score == "l2" else self._scale,
-            dropout_rate,
-            getattr(self._dropout_layer, "seed_generator", None),
-            return_scores,
-            flash_attention,
+        options: dict[str, Any] = dict(
+            scale=1.0 if self.score == "l2" else self._scale,
+            dropout_rate=dropout_rate,
+            seed=getattr(self._dropout_layer, "seed_generator", None),
+            return_scores=return_scores,
+            flash_attention=flash_attention,
         )
         if window is not None and bias is None:
-            # Masks stay apart: joined, they would be (B, N, T, S).
-            masks = mask, pair_mask
             return sliding_window_attention(
-                query, key, value, *window, *masks, offset_bias, *options
+                query,
+                key,
+                value,
+                *window,
+                # Apart: joined, they would be (B, N, T, S).
+                mask=mask,
+                pair_mask=pair_mask,
+                bias=offset_bias,
+                **options,
             )
         if window is not None:
             sizes = ops.shape(query)[1], ops.shape(key)[1]
             inside = window_mask(*sizes, *window)[None, None]
             pair_mask = both(pair_mask, inside)
-        mask = both(mask, pair_mask)
         return dot_product_attention(
-            query, key, value, mask, causal, bias, *options, offset_bias
+            query,
+            key,
+            value,
+            both(mask, pair_mask),
+            causal,
+            bias,
+            offset_bias=offset_bias,
+            **options,
         )
 
     def _project_heads(self, query, heads):

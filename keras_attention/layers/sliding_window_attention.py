@@ -45,6 +45,10 @@ class SlidingWindowAttention(MultiHeadAttention):
         seed: Seed of the dropout.
         num_key_value_heads: Number of key/value heads, shared by groups of
             query heads; `num_heads` if None.
+        rotary: A `RotaryEmbedding` that turns queries and keys by their
+            position, or None.
+        position_bias: An `AlibiBias` or a `RelativePositionBias`, added to
+            the logits by the offset of positions, or None.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -60,6 +64,8 @@ class SlidingWindowAttention(MultiHeadAttention):
         return_attention_scores: Whether to return the scores too.
         training: Whether dropout is active.
         use_causal_mask: Whether to read causally, whatever `causal` says.
+        attention_bias: Added to the logits of all heads; broadcasts to
+            `(B, N, T, S)`. All pairs are computed.
         mask: Booleans `(B, T)`, for a call with `query` alone: a position at
             False neither reads nor is read.
 
@@ -117,6 +123,8 @@ class SlidingWindowAttention(MultiHeadAttention):
         bias_constraint=None,
         seed: int | None = None,
         num_key_value_heads: int | None = None,
+        rotary=None,
+        position_bias=None,
         **kwargs,
     ):
         window = checks.positive_int(window, "window")
@@ -136,6 +144,8 @@ class SlidingWindowAttention(MultiHeadAttention):
             bias_constraint=bias_constraint,
             seed=seed,
             num_key_value_heads=num_key_value_heads,
+            rotary=rotary,
+            position_bias=position_bias,
             **kwargs,
         )
         self.window = window
@@ -156,6 +166,7 @@ class SlidingWindowAttention(MultiHeadAttention):
         return_attention_scores=False,
         training=None,
         use_causal_mask=False,
+        attention_bias=None,
         mask=None,
     ):
         if value is None:
@@ -180,6 +191,7 @@ class SlidingWindowAttention(MultiHeadAttention):
             return_attention_scores,
             training,
             use_causal_mask or self.causal,
+            attention_bias,
         )
 
     def memory(self, value, key=None, mask=None):
@@ -234,6 +246,7 @@ class SlidingWindowAttention(MultiHeadAttention):
             "flash_attention",
             "activity_regularizer",
             "use_gate",
+            "score",
         ):
             config.pop(name)
         return {**config, "window": self.window, "causal": self.causal}

@@ -96,10 +96,13 @@ def sliding_window_attention(
         if is_traced_by_tensorflow(query):
             in_tiles = attention_of_unknown_length
         return in_tiles(*arguments, window=(before, after)), None
+
+    def attend_block(query, key, value, mask):
+        return attend(query, key, value, mask, band.offset)[0]
+
+    masks = [x for x in (mask, pair_mask) if x is not None]
     output = banded_attention(
-        lambda *arguments: attend(*arguments, band.offset)[0],
-        *(query, key, value, before, after),
-        [x for x in (mask, pair_mask) if x is not None],
+        attend_block, query, key, value, before, after, masks
     )
     return output, None
 

@@ -183,6 +183,14 @@ def attentions():
         "predictive",
         lambda: layers.LocalAttention(1, "predictive", "general"),
     )
+    yield (
+        "raffel",
+        lambda: layers.MonotonicAttention(
+            U, sigmoid_noise=1.0, initial_score_bias=-0.5
+        ),
+    )
+    yield "filters", lambda: layers.LocationAttention(U, 2, 3)
+    yield "coverage", lambda: layers.CoverageAttention(U, fertility=2.0)
     yield "heads", lambda: layers.MultiHeadAttention(2, 3)
 
 

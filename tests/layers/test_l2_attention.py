@@ -134,12 +134,11 @@ def test_low_precision_keeps_the_square_of_a_key(dtype):
     np.testing.assert_allclose(found[:, 64:].sum(-1), exact, atol=2e-3)
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float16"])
-def test_low_precision_is_close_to_float32(dtype):
+def test_low_precision_is_close_to_float32():
     query, value = normal(B, 50, D), normal(B, 60, D, seed=1)
     layer, low = (
         MultiHeadAttention(2, 16, score="l2", dtype=policy)
-        for policy in ("float32", dtype)
+        for policy in ("float32", "mixed_bfloat16")
     )
     _, expected = layer(query, value, return_attention_scores=True)
     low.build(query.shape, value.shape)
@@ -148,21 +147,20 @@ def test_low_precision_is_close_to_float32(dtype):
     np.testing.assert_allclose(numpy(scores), numpy(expected), atol=1e-2)
 
 
-@pytest.mark.parametrize("causal", [False, True])
-def test_long_sequences_give_the_same_in_tiles(monkeypatch, causal):
+def test_long_sequences_give_the_same_in_tiles(monkeypatch):
     monkeypatch.setattr(tiles, "QUERIES", 2)
-    monkeypatch.setattr(tiles, "KEYS", 3)
     monkeypatch.setattr(tiles, "CAUSAL_KEYS", 3)
     query, value = normal(B, T, D), normal(B, S, D, seed=1)
     layer = built()
     layer.flash_attention = False
 
     def run(*inputs):
-        return layer(*inputs, use_causal_mask=causal)
+        return layer(*inputs, use_causal_mask=True)
 
-    dense = gradients(run, query, value)
+    dense = gradients(run, query, value, jit_compile=True)
     monkeypatch.setattr(dot_product, "TILES_FROM", 1)
-    for mine, other in zip(gradients(run, query, value), dense, strict=True):
+    tiled = gradients(run, query, value, jit_compile=True)
+    for mine, other in zip(tiled, dense, strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-4)
 
 

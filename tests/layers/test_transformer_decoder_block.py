@@ -6,8 +6,12 @@ from keras import ops
 from keras_attention.layers import (
     AdditiveAttention,
     AlibiBias,
+    CoverageAttention,
     HardAttention,
+    LocalAttention,
+    LocationAttention,
     LuongAttention,
+    MonotonicAttention,
     MultiHeadAttention,
     PositionEmbedding,
     RotaryEmbedding,
@@ -108,6 +112,10 @@ def cross_attentions():
         "additive": AdditiveAttention(5),
         "luong": LuongAttention(),
         "hard": HardAttention(5, "straight_through"),
+        "local": LocalAttention(2, "predictive", "general"),
+        "monotonic": MonotonicAttention(5, initial_score_bias=-0.5),
+        "location": LocationAttention(5, 2, 3),
+        "coverage": CoverageAttention(5),
     }
 
 
