@@ -55,7 +55,9 @@ def make_parser():
         help="numbers of an earlier --json, not measured again",
     )
     parser.add_argument(
-        "--write", action="store_true", help=f"replace {RESULTS.name}"
+        "--write",
+        action="store_true",
+        help=f"replace the lines of {RESULTS.name} that were measured",
     )
     return parser
 
@@ -220,31 +222,44 @@ def main(arguments=None):
             if options.json:  # row by row, so that a stop loses nothing
                 options.json.write_text(json.dumps(numbers, indent=2) + "\n")
     if options.write:
-        rows_of = {name for name in names if name in ROWS}
-        about = "\n".join(
-            f"- `{name}`: {row.about}."
-            for name, row in ROWS.items()
-            if name in rows_of
-        )
-        counts = sorted(
-            {
-                len(runs["ours"])
-                for key, runs in numbers.items()
-                if key.rpartition("/")[0] in ROWS
-            }
-        )
-        RESULTS.write_text(
-            "# Benchmarks\n\nMade by `python -m benchmarks --write`; the "
-            f"median over {' or '.join(map(str, counts))} runs, and "
-            "the least to the most. Each run is a process of its own on one "
-            "thread; ours and the peer's take turns. CPU-seconds of one "
-            "step once compiled (TensorFlow with XLA, JAX with `jit`, torch "
-            "eager); memory is the peak beyond what the inputs took, "
-            f"compilation included.\n\n{machine()}\n\n{table(rows)}\n\n"
-            f"{about}\n\n## How cost grows with length\n\n"
-            f"{scaling.ABOUT}\n\n"
-            f"{table(scaling.lines(numbers, EVERYWHERE), scaling.HEAD)}\n"
-        )
+        write_results(rows, list(scaling.lines(numbers, EVERYWHERE)))
+
+
+def write_results(rows, growth):
+    """Replaces the lines of what was measured; the others stay."""
+    lines = lines_of(RESULTS)
+    lines.update({tuple(cells[:2]): cells for cells in [*rows, *growth]})
+    tables = [
+        [
+            lines[name, backend]
+            for name in names
+            for backend in EVERYWHERE
+            if (name, backend) in lines
+        ]
+        for names in (ROWS, scaling.LAYERS)
+    ]
+    about = "\n".join(f"- `{name}`: {row.about}." for name, row in ROWS.items())
+    RESULTS.write_text(
+        "# Benchmarks\n\nMade by `python -m benchmarks --write`: the median of "
+        "several runs, and the least to the most. Each run is a process of its "
+        "own on one thread; ours and the peer's take turns. CPU-seconds of one "
+        "step once compiled (TensorFlow with XLA, JAX with `jit`, torch "
+        "eager); memory is the peak beyond what the inputs took, compilation "
+        f"included.\n\n{machine()}\n\n{table(tables[0])}\n\n{about}\n\n"
+        f"## How cost grows with length\n\n{scaling.ABOUT}\n\n"
+        f"{table(tables[1], scaling.HEAD)}\n"
+    )
+
+
+def lines_of(path):
+    """The cells of the tables of a file, by their first two."""
+    texts = [
+        text[1:-1].split("|")
+        for text in path.read_text().splitlines()
+        if text.startswith("|")
+    ]
+    cells = [[cell.strip() for cell in text] for text in texts]
+    return {tuple(line[:2]): line for line in cells}
 
 
 if __name__ == "__main__":
