@@ -185,9 +185,7 @@ def attentions():
     )
     yield (
         "raffel",
-        lambda: layers.MonotonicAttention(
-            U, sigmoid_noise=1.0, initial_score_bias=-0.5
-        ),
+        lambda: layers.MonotonicAttention(U, initial_score_bias=-0.5),
     )
     yield "filters", lambda: layers.LocationAttention(U, 2, 3)
     yield "coverage", lambda: layers.CoverageAttention(U, fertility=2.0)
