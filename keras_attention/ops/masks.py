@@ -5,28 +5,31 @@ from keras import ops
 from keras_attention.ops.checks import known
 
 
-def concrete_value(tensor):
-    """The NumPy value of a tensor that has one now, else None.
+def is_traced(tensor):
+    """Whether a tensor of the backend has no value yet.
 
     Symbolic tensors and tensors under a trace (`tf.function`, `jax.jit`)
-    have no value yet.
+    have none.
     """
-    if isinstance(tensor, (bool, int, float, list, tuple, np.ndarray)):
-        return np.asarray(tensor)
     if isinstance(tensor, keras.KerasTensor):
-        return None
+        return True
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
-        traced = tf.is_symbolic_tensor(tensor)
-    elif backend == "jax":
+        return tf.is_symbolic_tensor(tensor)
+    if backend == "jax":
         from jax.core import Tracer
 
-        traced = isinstance(tensor, Tracer)
-    else:
-        traced = getattr(tensor, "is_meta", False)
-    return None if traced else ops.convert_to_numpy(tensor)
+        return isinstance(tensor, Tracer)
+    return getattr(tensor, "is_meta", False)
+
+
+def concrete_value(tensor):
+    """The NumPy value of a tensor that has one now, else None."""
+    if isinstance(tensor, (bool, int, float, list, tuple, np.ndarray)):
+        return np.asarray(tensor)
+    return None if is_traced(tensor) else ops.convert_to_numpy(tensor)
 
 
 def as_mask(mask, name):

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_attention.ops.additive import on_accelerator
 from keras_attention.ops.bands import Band, banded_attention
 from keras_attention.ops.blocks import is_traced_by_tensorflow
 from keras_attention.ops.checks import known
@@ -10,7 +11,7 @@ from keras_attention.ops.dot_product import (
     dot_product_attention,
     has_fused_kernel,
 )
-from keras_attention.ops.masks import both, distance, window_mask
+from keras_attention.ops.masks import both, distance, is_traced, window_mask
 from keras_attention.ops.tiles import tiled_attention
 
 
@@ -37,7 +38,9 @@ def sliding_window_attention(
 
     with s in the window of t (Beltagy et al., 2020, section 3.1). In time and
     memory O(T x window), forward and backward, unless scores are asked for.
-    A row with nothing to read gives zeros.
+    A row with nothing to read gives zeros. There are three ways with one
+    result: one product of all pairs, for short sequences; tiles of the pairs
+    around the diagonal, in a compiled loop; and the blocks of `bands`.
 
     Args:
         query: `(B, T, N, H)`.
@@ -82,29 +85,38 @@ def sliding_window_attention(
         inside = window_mask(length, key_length, before, after)
         mask = both(both(mask, pair_mask), inside[None, None])
         return attend(query, key, value, mask, distance(length, key_length))
+    masks = [x for x in (mask, pair_mask) if x is not None]
     if (
-        band.is_wide()
-        and not known(length, key_length)
-        and bias is None
+        bias is None
         and not dropout_rate
         and not has_fused_kernel(query, value, flash_attention)
+        and _tiles_are_better(query, key, band, masks)
     ):
-        # One block could be much more than the whole sequence.
+        in_tiles = tiled_attention
+        if is_traced_by_tensorflow(query) and not known(length, key_length):
+            in_tiles = attention_of_unknown_length
         mask = both(mask, pair_mask)
         arguments = (query, key, value, mask, False, None, scale)
-        in_tiles = tiled_attention
-        if is_traced_by_tensorflow(query):
-            in_tiles = attention_of_unknown_length
         return in_tiles(*arguments, window=(before, after)), None
 
     def attend_block(query, key, value, mask):
         return attend(query, key, value, mask, band.offset)[0]
 
-    masks = [x for x in (mask, pair_mask) if x is not None]
     output = banded_attention(
         attend_block, query, key, value, before, after, masks
     )
     return output, None
+
+
+def _tiles_are_better(query, key, band, masks):
+    """Whether a loop over tiles is better than blocks all at once.
+
+    Tiles keep no scores for the gradient and stay in a CPU's cache. They need
+    a compiled loop, and one mask of all pairs.
+    """
+    if band.is_wide() and not known(query.shape[1], key.shape[1]):
+        return True  # one block could be much more than the whole sequence
+    return is_traced(query) and not on_accelerator() and len(masks) < 2
 
 
 def _by_offset(table, index):

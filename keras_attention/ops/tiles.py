@@ -10,8 +10,10 @@ from keras_attention.ops.tile_biases import Offsets, Pairs
 
 # Tiles of QUERIES x KEYS logits, one head at a time: of the sizes tried the
 # best on a CPU, with XLA and without. Smaller tiles of a causal product leave
-# out more of what is after the diagonal, those of a window more around it.
+# out more of what is after the diagonal. Those of a window are squares of at
+# least and at most so many.
 QUERIES, KEYS, CAUSAL_KEYS = 256, 4096, 512
+WINDOW_TILES = 64, 128
 
 
 def tiled_attention(
@@ -66,10 +68,12 @@ class Tiles:
         self.scale = scale
         self.before, self.after = window or (None, 0 if causal else None)
         self.group = query.shape[2] // key.shape[2]
-        self.queries = _block_size(query.shape[1], QUERIES)
-        self.keys = _block_size(
-            key.shape[1], KEYS if self.after is None else CAUSAL_KEYS
-        )
+        sizes = QUERIES, KEYS if self.after is None else CAUSAL_KEYS
+        if window is not None:
+            least, most = WINDOW_TILES
+            sizes = [max(least, min(most, max(window)))] * 2
+        self.queries = _block_size(query.shape[1], sizes[0])
+        self.keys = _block_size(key.shape[1], sizes[1])
         self.key_length = ops.shape(key)[1]
         self.pairs = Pairs(self.queries, self.keys)
         self.biases = []

@@ -130,24 +130,57 @@ def dense(query, key, value, before, after, mask=None, bias=None):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("before, after", [(3, 0), (5, 18)])
-def test_gradients_are_those_of_one_product(before, after, jit_compile):
-    arrays = [*inputs(), table(before, after)]
-    source, pairs = mask_of((B, 1, 1, S)), mask_of((B, 1, T, S))
-    masks = tensors(source, pairs)
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_gradients_are_those_of_one_product(
+    monkeypatch, before, after, with_bias, jit_compile
+):
+    """In blocks; without a bias in tiles, where there are compiled loops."""
+    monkeypatch.setattr(tiles, "WINDOW_TILES", (8, 16))
+    arrays = inputs()
+    source = mask_of((B, 1, 1, S))
+    masks, mask = tensors(source), source
+    if with_bias:
+        arrays.append(table(before, after))
+        mask = source & mask_of((B, 1, T, S))
+        masks = tensors(source, mask_of((B, 1, T, S)))
 
-    def banded(query, key, value, bias):
+    def windowed(query, key, value, bias=None):
+        arguments = [*masks, None][:2]
         return sliding_window_attention(
-            query, key, value, before, after, *masks, bias
+            query, key, value, before, after, *arguments, bias
         )[0]
 
-    def whole(query, key, value, bias):
-        mask = source & pairs
+    def whole(query, key, value, bias=None):
         return dense(query, key, value, before, after, mask, bias)
 
-    found = gradients(banded, *arrays, jit_compile=jit_compile)
+    found = gradients(windowed, *arrays, jit_compile=jit_compile)
     expected = gradients(whole, *arrays, jit_compile=True)
     for mine, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(mine, other, atol=2e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_compiled_sequences_go_by_tiles_and_keep_no_scores(
+    monkeypatch, jit_compile
+):
+    if BACKEND == "torch":
+        pytest.skip("it has no compiled loops")
+    taken = []
+
+    def spy(*arguments, **kwargs):
+        taken.append(kwargs["window"])
+        return tiles.tiled_attention(*arguments, **kwargs)
+
+    monkeypatch.setattr(sliding_window, "tiled_attention", spy)
+    pairs = tensors(mask_of((1, 1, T, S)))
+
+    def read(*arrays):
+        return sliding_window_attention(*arrays, 3, 2, *pairs)[0]
+
+    output, *_ = gradients(read, *inputs(), jit_compile=jit_compile)
+    assert set(taken) == {(3, 2)}
+    expected = reference(*inputs(), 3, 2, mask_of((1, 1, T, S)))
+    np.testing.assert_allclose(output, expected, atol=2e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -212,8 +245,7 @@ def test_no_product_grows_with_all_pairs(monkeypatch):
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_tiles_leave_out_what_is_outside_of_a_window(monkeypatch, causal):
-    monkeypatch.setattr(tiles, "QUERIES", 8)
-    monkeypatch.setattr(tiles, "CAUSAL_KEYS", 4)
+    monkeypatch.setattr(tiles, "WINDOW_TILES", (4, 4))
     before, after = 9, 0 if causal else 3
     seen = []
     logits = tiles.Tiles.logits
@@ -232,7 +264,7 @@ def test_tiles_leave_out_what_is_outside_of_a_window(monkeypatch, causal):
         atol=2e-6,
     )
     if BACKEND == "torch":  # whose loops run as Python does
-        assert len(seen) <= B * N * 7 * 6 < B * N * 7 * 16
+        assert len(seen) <= B * N * 14 * 5 < B * N * 14 * 16
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="static shapes elsewhere")
@@ -248,8 +280,7 @@ def test_unknown_lengths_give_the_same(
 
     monkeypatch.setattr(bands, "LOGITS_OF_A_BLOCK", limit)
     monkeypatch.setattr(dot_product, "TILES_FROM", tiles_from)
-    monkeypatch.setattr(tiles, "QUERIES", 16)
-    monkeypatch.setattr(tiles, "CAUSAL_KEYS", 8)
+    monkeypatch.setattr(tiles, "WINDOW_TILES", (8, 8))
 
     @tf.function(
         jit_compile=jit_compile,
@@ -294,7 +325,7 @@ def test_symbolic_lengths_give_the_same(monkeypatch, limit):
     import jax
 
     monkeypatch.setattr(bands, "LOGITS_OF_A_BLOCK", limit)
-    monkeypatch.setattr(tiles, "CAUSAL_KEYS", 8)
+    monkeypatch.setattr(tiles, "WINDOW_TILES", (8, 8))
     b, t, s = jax.export.symbolic_shape("b, t, s")
     specs = [
         jax.ShapeDtypeStruct(shape, dtype)
