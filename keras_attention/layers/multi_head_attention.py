@@ -10,6 +10,7 @@ from keras_attention.ops import checks, l2_scores
 from keras_attention.ops.dot_product import dot_product_attention
 from keras_attention.ops.folding import Folded
 from keras_attention.ops.masks import agree, both, joint_mask, window_mask
+from keras_attention.ops.rotary import rotate
 from keras_attention.ops.sliding_window import sliding_window_attention
 
 
@@ -328,9 +329,10 @@ class MultiHeadAttention(CachedAttention):
     def _turn(self, heads, start=0):
         if self.rotary is None:
             return heads
-        # `call`, which computes in float32 whatever the policy of the layer,
-        # so that it need not be ours.
-        return self.rotary.call(heads, start)
+        # Not its `call`, which returns the dtype of its own policy: that need
+        # not be ours.
+        rotary = self.rotary
+        return rotate(heads, start, rotary.max_wavelength, rotary.layout)
 
     def _offset_bias(self, length, key_length, start=0):
         """`(N, T + S - 1)` for queries from a position on, or None."""
