@@ -35,7 +35,6 @@ class Case:
         has_dropout: It takes a `dropout`.
         smooth: A small step of the inputs moves the output by a small one,
             and moves it at all.
-        steps: `step` reads a memory, which positions would forbid.
         of_pairs: The output is about pairs of positions, so that no layer
             that wants features can follow.
 
@@ -51,7 +50,6 @@ class Case:
     has_scores: bool = False
     has_dropout: bool = False
     smooth: bool = True
-    steps: bool = True
     of_pairs: bool = False
 
     multiple: int = 1
