@@ -3,6 +3,20 @@ import numpy as np
 from keras import ops
 
 
+def compiled(function):
+    """The function in one compiled graph, on torch as it is."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.jit(function)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function)
+    return function
+
+
 def gradients(function, *inputs, jit_compile=False):
     """The value of `function` and the gradient of its weighted sum.
 

@@ -5,6 +5,7 @@ from keras import ops
 from keras_attention.ops import bands
 from keras_attention.ops.attention import attend
 from keras_attention.ops.luong import dot_attention, dot_logits
+from tests.gradients import compiled
 
 B, T, S, D, V = 2, 37, 41, 5, 3
 
@@ -53,15 +54,17 @@ def test_a_band_equals_attention_under_its_mask(lengths, reach, masks):
         None if source is None else source[:, None, None],
         None if pair is None else pair[:, None],
     ]
-    output = bands.banded_attention(
-        lambda query, key, value, mask: dot_attention(
-            query, key, value, mask[:, 0]
-        )[0],
-        *map(ops.convert_to_tensor, (query, key, value)),
-        before,
-        after,
-        [ops.convert_to_tensor(x) for x in masks if x is not None],
-    )
+    masks = [ops.convert_to_tensor(x) for x in masks if x is not None]
+
+    def attend_block(query, key, value, mask):
+        return dot_attention(query, key, value, mask[:, 0])[0]
+
+    def read(query, key, value):
+        return bands.banded_attention(
+            attend_block, query, key, value, before, after, masks
+        )
+
+    output = compiled(read)(*map(ops.convert_to_tensor, (query, key, value)))
     expected = masked_attention(query, key, value, mask)
     np.testing.assert_allclose(
         ops.convert_to_numpy(output), expected, rtol=1e-4, atol=1e-5
