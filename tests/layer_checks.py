@@ -37,8 +37,6 @@ class Case:
             and moves it at all.
         of_pairs: The output is about pairs of positions, so that no layer
             that wants features can follow.
-
-
         multiple: What the sizes of axis 1 have to be a multiple of.
     """
 
@@ -51,7 +49,6 @@ class Case:
     has_dropout: bool = False
     smooth: bool = True
     of_pairs: bool = False
-
     multiple: int = 1
 
     def inputs(self, seed=0):

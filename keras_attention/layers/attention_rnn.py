@@ -74,8 +74,9 @@ class AttentionRNN(keras.layers.Layer):
 
     Raises:
         ValueError: An argument is not one of those above, sizes do not fit,
-            cell, attention and layer compute in different dtypes, or the
-            attention has a dropout or an activity regularizer of its own.
+            cell, attention and layer compute in different dtypes, the
+            attention has a dropout or an activity regularizer of its own, or
+            compares positions, or `noise` is given to one that draws nothing.
 
     Examples:
         >>> import keras, numpy as np

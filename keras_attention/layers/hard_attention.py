@@ -77,7 +77,8 @@ class HardAttention(AdditiveAttention):
             None. `gumbel` `(B, T, S)`, and `soft` `(B, T)` booleans, True
             where the expectation is read.
         forced_sample: Integers `(B, T)`, the locations to read instead of
-            drawing, in training or not; -1 reads the expectation.
+            drawing, in training or not; -1 reads the expectation. Not in
+            training by "gumbel_softmax", which reads all locations.
         return_extras: Whether to return what a step reports too.
 
     Returns:
@@ -92,8 +93,9 @@ class HardAttention(AdditiveAttention):
 
     Raises:
         ValueError: An argument is not one of those above, sizes do not fit
-            each other, `noise` has other entries, or a step in a compiled
-            loop on JAX would have to draw.
+            each other, `noise` has other entries or lacks what is needed, a
+            sample is forced on "gumbel_softmax" in training, or a step in a
+            compiled loop on JAX would have to draw.
 
     Examples:
         >>> import keras
@@ -193,17 +195,17 @@ class HardAttention(AdditiveAttention):
             attention_mask,
             use_causal_mask,
         )
-        if noise is None and forced_sample is None:
+        if forced_sample is not None:
+            forced_sample = ops.convert_to_tensor(forced_sample)
+            noise = {**(noise or {}), "sample": forced_sample}
+        if noise is None:
             batch, steps, _ = ops.shape(query)
             noise = self.draw_noise(
                 batch, steps, ops.shape(key)[1], bool(training)
             )
+        self._check_noise(noise, query, key, training)
         output, scores, extras = self.choose_and_read(
-            query,
-            *self.project(value, key),
-            mask,
-            self._checked_noise(noise, forced_sample, query, key),
-            training,
+            query, *self.project(value, key), mask, noise, training
         )
         result = [output]
         result += [scores] if return_attention_scores else []
@@ -233,15 +235,26 @@ class HardAttention(AdditiveAttention):
             )
         return noise
 
-    def _checked_noise(self, noise, forced_sample, query, key):
-        noise = dict(noise or {})
-        if forced_sample is not None:
-            noise["sample"] = ops.convert_to_tensor(forced_sample)
-        unknown = set(noise) - set(NOISE)
-        if unknown:
+    def _check_noise(self, noise, query, key, training):
+        """Raises unless noise is what these queries can be read with."""
+        given = "gumbel" in noise or "sample" in noise
+        missing = self.draws(training) and not given
+        if missing or not set(noise) <= set(NOISE):
             raise ValueError(
-                f"`noise` may have the entries {', '.join(NOISE)}. Received: "
-                f"{', '.join(sorted(unknown))}. Make it with `draw_noise`."
+                f"`noise` may have the entries {', '.join(NOISE)}, and needs "
+                "`gumbel` or `sample` where a location is drawn. Received: "
+                f"{', '.join(sorted(noise)) or 'none'}. Make it with "
+                "`draw_noise`."
+            )
+        if (
+            training
+            and "sample" in noise
+            and self.estimator == "gumbel_softmax"
+        ):
+            raise ValueError(
+                'In training `estimator="gumbel_softmax"` reads all locations, '
+                "so that none can be forced. Received: a forced sample. Take "
+                'another estimator, or pass `noise["gumbel"]`.'
             )
         sizes = (*query.shape[:2], key.shape[1])
         for name, x in noise.items():
@@ -255,7 +268,6 @@ class HardAttention(AdditiveAttention):
                 )
         if "sample" in noise:
             check_sample(concrete_value(noise["sample"]), sizes[2])
-        return noise
 
     def choose_and_read(self, query, key, value, mask, noise, training):
         """Reads with raw queries and projected keys, by the noise given.
@@ -364,13 +376,10 @@ class HardAttention(AdditiveAttention):
             noise = self._step_noise(query, key, training)
         elif single:
             noise = {name: x[:, None] for name, x in noise.items()}
+        self._check_noise(noise, query, key, training)
+        mask = self._step_mask(memory)
         context, scores, extras = self.choose_and_read(
-            query,
-            key,
-            memory["value"],
-            self._step_mask(memory),
-            self._checked_noise(noise, None, query, key),
-            training,
+            query, key, memory["value"], mask, noise, training
         )
         if return_attention_scores:
             extras["scores"] = scores

@@ -371,3 +371,16 @@ def test_noise_that_does_not_fit_is_refused(kwargs, message):
     query, value = arrays((B, T, D), (B, S, V))
     with pytest.raises(ValueError, match=message):
         make()(query, value, **kwargs)
+
+
+def test_what_could_not_be_drawn_is_refused():
+    query, value = arrays((B, T, D), (B, S, V))
+    soft = {"soft": np.zeros((B, T), bool)}
+    for noise in ({}, soft):
+        with pytest.raises(ValueError, match="needs `gumbel` or `sample`"):
+            make()(query, value, noise=noise, training=True)
+    forced = np.zeros((B, T), int)
+    with pytest.raises(ValueError, match="none can be forced"):
+        make("gumbel_softmax")(
+            query, value, forced_sample=forced, training=True
+        )
