@@ -36,6 +36,7 @@ extensions = [
     "docs.extensions.examples",
     "docs.extensions.figures",
     "docs.extensions.measured",
+    "docs.extensions.pages",
 ]
 exclude_patterns = ["_build"]
 
