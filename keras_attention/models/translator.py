@@ -45,7 +45,8 @@ class Translator(Model):
     A subclass has inputs `encoder_token_ids` and `decoder_token_ids`, the
     logits of the next token as its output, and says how it decodes:
 
-    - `start(encoder_token_ids)` returns the memory and the first state;
+    - `start(encoder_token_ids, max_length)` returns the memory and the first
+      state, with room for `max_length` steps;
     - `step(token_ids, memory, state)` is a step of `decoding`, with
       `scores` in its extras;
     - `forced_scores(encoder_token_ids, decoder_token_ids)` returns the
@@ -64,7 +65,9 @@ class Translator(Model):
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
 
-    def start(self, encoder_token_ids):
+    pad_token_id = 0
+
+    def start(self, encoder_token_ids, max_length):
         raise NotImplementedError("A translator defines `start`.")
 
     def step(self, token_ids, memory, state):
@@ -124,12 +127,14 @@ class Translator(Model):
         rows = self._source_rows(sources)
         options = (num_beams, length_penalty, length_alpha)
         results: list = [None] * len(rows)
-        for indices, ids in batches_of(rows, batch_size, num_beams):
+        for indices, ids in batches_of(
+            rows, batch_size, num_beams, self.pad_token_id
+        ):
             limit = max_length or 2 * ids.shape[1] + 10
             decode = self.compile_function(
                 ("translate", limit, *options), self._decoder(limit, *options)
             )
-            limits = np.count_nonzero(ids, axis=1) * 2 + 10  # (B,)
+            limits = (ids != self.pad_token_id).sum(axis=1) * 2 + 10  # (B,)
             if max_length is not None:
                 limits[:] = max_length
             limits = limits.astype("int32")
@@ -171,9 +176,11 @@ class Translator(Model):
         target_rows = tokenizer.tokenize(targets)
         scores_of = self.compile_function("align", self.forced_scores)
         results: list = [None] * len(rows)
-        for indices, ids in batches_of(rows, batch_size):
+        for indices, ids in batches_of(
+            rows, batch_size, pad_id=self.pad_token_id
+        ):
             given = [[tokenizer.start_id, *target_rows[i]] for i in indices]
-            forced = pad(given, len(ids))
+            forced = pad(given, len(ids), tokenizer.pad_id)
             scores = ops.convert_to_numpy(
                 scores_of(
                     ops.convert_to_tensor(ids), ops.convert_to_tensor(forced)
@@ -195,7 +202,7 @@ class Translator(Model):
         tokenizer = self.target_tokenizer
 
         def decode(encoder_token_ids, max_lengths):
-            memory, state = self.start(encoder_token_ids)
+            memory, state = self.start(encoder_token_ids, max_length)
             shared: dict = dict(
                 start_token=tokenizer.start_id,
                 end_token=tokenizer.end_id,
@@ -330,19 +337,20 @@ def vocabulary_size(given, tokenizer, side):
     return tokenizer.vocabulary_size
 
 
-def pad(rows, num_rows, multiple=8):
-    """Rows of ids as an int32 array, zeros behind each and as last rows.
+def pad(rows, num_rows, pad_id, multiple=8):
+    """Rows of ids as an int32 array, padding behind each and as last rows.
 
     The length is rounded up to a multiple, so that few shapes are compiled.
     """
     longest = max(map(len, rows))
-    ids = np.zeros((num_rows, -(-longest // multiple) * multiple), "int32")
+    shape = num_rows, -(-longest // multiple) * multiple
+    ids = np.full(shape, pad_id, "int32")
     for index, row in enumerate(rows):
         ids[index, : len(row)] = row
     return ids
 
 
-def batches_of(rows, batch_size, num_beams=1):
+def batches_of(rows, batch_size, num_beams=1, pad_id=0):
     """Yields indices and padded ids of rows of similar length.
 
     Every batch has `batch_size` rows, or all there are; what the last one
@@ -360,4 +368,4 @@ def batches_of(rows, batch_size, num_beams=1):
             size -= 1
         indices, order = order[:size], order[size:]
         filled = indices + [indices[0]] * (size - len(indices))
-        yield indices, pad([rows[i] for i in filled], size)
+        yield indices, pad([rows[i] for i in filled], size, pad_id)
