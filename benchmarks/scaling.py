@@ -14,10 +14,10 @@ from keras_attention import layers
 ABOUT = (
     "Forward and backward of each layer, one example of 64 features, T "
     "queries on T positions (inside an `AttentionRNN` 16 steps on T "
-    "positions), one run per cell. The exponent of time is the slope of a "
-    "line through the logarithms; that of memory is fitted to a fixed cost "
-    'plus a power of T, and "flat" says that the last doubling added less '
-    "than 8 MB."
+    "positions), one run per cell. An exponent is the slope of a line "
+    "through the logarithms. A peak of memory holds tens of megabytes that "
+    "compilation takes at any T, so that its exponent is below that of what "
+    "the layer holds."
 )
 LENGTHS = (1024, 2048, 4096)
 FEATURES, UNITS, STEPS = 64, 64, 16
@@ -150,22 +150,9 @@ def row(name, length):
     return f"scaling/{name}/{length}"
 
 
-def time_exponent(seconds):
+def exponent(costs):
     """The slope of a line through the logarithms."""
-    return float(np.polyfit(np.log(LENGTHS), np.log(seconds), 1)[0])
-
-
-def memory_exponent(megabytes, least=8.0):
-    """The exponent p of `fixed + a T^p`, by how the growth itself grows.
-
-    Compilers take tens of megabytes at any length, so that a line through
-    the numbers would say nothing. None if the last doubling adds less than
-    `least`: then it is noise that is measured.
-    """
-    growth = np.diff(megabytes)
-    if growth[-1] < least:
-        return None
-    return float(np.log2(growth[-1] / max(growth[-2], 1e-3)))
+    return float(np.polyfit(np.log(LENGTHS), np.log(costs), 1)[0])
 
 
 HEAD = [
@@ -186,17 +173,13 @@ def lines(numbers, backends):
             if not all(key in numbers for key in keys):
                 continue
             cells = [name, backend]
-            for what, fit in (
-                ("seconds", time_exponent),
-                ("megabytes", memory_exponent),
-            ):
+            for what in ("seconds", "megabytes"):
                 costs = [
                     float(
                         np.median([run[what] for run in numbers[key]["ours"]])
                     )
                     for key in keys
                 ]
-                slope = fit(costs)
                 cells += [f"{cost:.3g}" for cost in costs]
-                cells.append("flat" if slope is None else f"{slope:.2f}")
+                cells.append(f"{exponent(costs):.2f}")
             yield cells
