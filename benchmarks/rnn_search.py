@@ -105,7 +105,7 @@ def search(num_beams):
         )
 
         def decode(ids):
-            memory, state = model.start(ids, TARGET)
+            memory, state = model.start(ids, TARGET, num_beams)
             if num_beams == 1:
                 decoded = greedy(model.step, memory, state, **options)
             else:

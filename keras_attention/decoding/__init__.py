@@ -6,7 +6,8 @@
 |-------------|--------------------------------------------------------------|
 | `token_ids` | `(B, K)` int32, the last token of each of K hypotheses       |
 | `memory`    | any nest, leading axis B: never copied, never reordered      |
-| `state`     | any nest, leading axis B * K, row `b * K + k`: reordered     |
+| `state`     | any nest, leading axis B * K, row `b * K + k`: reordered,    |
+|             | but for what a dict holds under `"shared"`                   |
 | `logits`    | `(B, K, V)`                                                  |
 | `extras`    | a dict of `(B, K, ...)`, for example `scores` `(B, K, S)`    |
 

@@ -68,7 +68,8 @@ def beam_search(
         state: Any nest of tensors `(B, ...)`, or `{}`. It is expanded to
             `(B * K, ...)` once, source by source, and its rows reordered with
             the hypotheses. `step` returns it with the same structure, shapes
-            and dtypes. A scalar concerns all rows.
+            and dtypes. A scalar concerns all rows, and what a dict holds
+            under `"shared"` all hypotheses of a source: it stays as it is.
         start_token: What the first step reads.
         end_token: Ends a hypothesis.
         max_length: Tokens at most, the end token counted.
@@ -154,6 +155,7 @@ def beam_search(
         end_token,
         tuple(banned_tokens),
         tuple(return_extras),
+        loops.shared_leaves(state),
     )
     variables = loops.loop(
         search.unfinished,

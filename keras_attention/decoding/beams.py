@@ -61,6 +61,7 @@ class Search:
     end_token: int
     banned_tokens: Sequence[int]
     return_extras: Sequence[str]
+    shared: Sequence[bool]  # which leaves all hypotheses of a source share
 
     def start(self, batch, start_token, leaves):
         """Returns variables with one hypothesis per source, the empty one."""
@@ -69,7 +70,9 @@ class Search:
         only_first = np.where(np.arange(self.num_beams) == 0, 0.0, -np.inf)
         totals = ops.add(ops.zeros((batch, 1)), only_first.astype("float32"))
         of_source = ops.zeros(places, dtype="int32")
-        leaves = loops.reorder(leaves, loops.flat_rows(of_source, 1))
+        leaves = loops.reorder(
+            leaves, loops.flat_rows(of_source, 1), self.shared
+        )
         extras = {}
         if self.return_extras or self.ranking.coverage_beta:
             extras = loops.extras_like(self.step, token_ids, leaves, batch)
@@ -152,7 +155,8 @@ class Search:
         rows = loops.flat_rows(beams, self.num_beams)
         if self.ranking.coverage_beta:
             coverage = reorder_beams(coverage, rows)
-        alive = Alive(token_ids, totals, loops.reorder(leaves, rows), coverage)
+        leaves = loops.reorder(leaves, rows, self.shared)
+        alive = Alive(token_ids, totals, leaves, coverage)
         return position + 1, done, alive, finished, history
 
     def is_done(self, scores, totals, position):

@@ -9,6 +9,10 @@ import numpy as np
 from keras import ops, tree
 
 
+# The entry of a state that a search neither expands nor reorders.
+SHARED = "shared"
+
+
 def is_torch():
     return keras.backend.backend() == "torch"
 
@@ -76,15 +80,27 @@ def flat_rows(beams, num_beams):
     return ops.reshape(rows, (-1,))
 
 
-def reorder(leaves, rows):
-    """Takes rows of each tensor; scalars concern all rows and stay.
+def shared_leaves(state):
+    """Of each leaf of a state, whether it stands under the key `"shared"`."""
+    if not isinstance(state, dict):
+        return [False] * len(tree.flatten(state))
+    return tree.flatten(
+        {
+            name: tree.map_structure(lambda _, name=name: name == SHARED, part)
+            for name, part in state.items()
+        }
+    )
+
+
+def reorder(leaves, rows, shared):
+    """Takes rows of each tensor; scalars and what is shared stay.
 
     One flat `take`, since `take_along_axis` over a cache is many times slower
     on TensorFlow.
     """
     return tuple(
-        ops.take(leaf, rows, axis=0) if len(leaf.shape) else leaf
-        for leaf in leaves
+        leaf if stays or not len(leaf.shape) else ops.take(leaf, rows, axis=0)
+        for leaf, stays in zip(leaves, shared, strict=True)
     )
 
 

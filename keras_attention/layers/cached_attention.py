@@ -2,7 +2,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.attention import Attention
-from keras_attention.ops import checks
+from keras_attention.ops import checks, hypothesis_cache
 from keras_attention.ops.masks import agree, concrete_value
 
 
@@ -37,16 +37,16 @@ class CachedAttention(Attention):
             max_length: Number of positions the cache has room for, M.
 
         Returns:
-            A dict of `key` and `value`, `(B, M, K, .)`, as the scores take
+            A dict of `key` and `value`, `(B, K, M, .)`, as the scores take
             them, and `position` `(B,)`, the number of positions held. All
             have the leading axis B, so `ops.take(x, index, axis=0)` of each
             reorders the sequences.
         """
-        room = (batch_size, max_length)
-        key, value = self.cache_shapes()
+        (groups, key_size), (_, value_size) = self.cache_shapes()
+        room = (batch_size, groups, max_length)
         return {
-            "key": ops.zeros((*room, *key), self.compute_dtype),
-            "value": ops.zeros((*room, *value), self.compute_dtype),
+            "key": ops.zeros((*room, key_size), self.compute_dtype),
+            "value": ops.zeros((*room, value_size), self.compute_dtype),
             "position": ops.zeros((batch_size,), "int32"),
         }
 
@@ -93,6 +93,52 @@ class CachedAttention(Attention):
         extras = {"scores": scores} if return_attention_scores else {}
         return output, cache, extras
 
+    def hypothesis_segments(
+        self, batch_size: int, num_hypotheses: int, max_length: int
+    ):
+        """Empty segments for `step_hypotheses`; see `ops.hypothesis_cache`.
+
+        Args:
+            batch_size: Number of sources.
+            num_hypotheses: Hypotheses of each, K.
+            max_length: Number of positions there is room for.
+        """
+        return hypothesis_cache.empty_segments(
+            batch_size,
+            num_hypotheses,
+            max_length,
+            *self.cache_shapes(),
+            self.compute_dtype,
+        )
+
+    def step_hypotheses(self, query, cache):
+        """Causal self-attention of the next position of K hypotheses.
+
+        Args:
+            query: `(B, K, D)`.
+            cache: A dict of `segments`, the `position` to write, and the
+                `masks` of that position.
+
+        Returns:
+            A tuple of output `(B, K, .)` and the segments.
+        """
+        position, masks = cache["position"], cache["masks"]
+        batch, hypotheses, features = ops.shape(query)
+        rows = ops.reshape(query, (batch * hypotheses, 1, features))
+        heads, key, value = (
+            ops.reshape(x, (batch, hypotheses, *x.shape[2:]))
+            for x in self.project_positions(rows, position)
+        )
+        segments = hypothesis_cache.write(
+            cache["segments"], position, key, value
+        )
+        output = self.read_segments(query, heads, segments, masks, position)
+        return output, segments
+
+    def read_segments(self, x, query, segments, masks, position):
+        """Output `(B, K, .)` of queries `(B, K, N, H)` over their past."""
+        raise NotImplementedError
+
     def _next_positions(self, query):
         """The query as `(B, T, D)`, and whether T has to go again."""
         self._refuse_symbolic(query)
@@ -117,7 +163,7 @@ class CachedAttention(Attention):
                 f"query of shape {tuple(query.shape)}, a cache of batch size "
                 f"{batch}. Make it with `initial_cache(batch_size, ...)`."
             )
-        length, room = ops.shape(query)[1], cache["key"].shape[1]
+        length, room = ops.shape(query)[1], cache["key"].shape[2]
         position = cache["position"][:1]
         held = concrete_value(position)
         needed = length if held is None else held[0] + length
@@ -132,14 +178,22 @@ class CachedAttention(Attention):
 
 
 def _write(buffer, position, new):
-    """The buffer `(B, M, ...)` with `(B, T, ...)` from a position on."""
-    new = ops.cast(new, buffer.dtype)
+    """The buffer `(B, K, M, .)` with `(B, T, K, .)` from a position on."""
+    new = heads_first(ops.cast(new, buffer.dtype))
     if keras.backend.backend() == "torch":
         import torch
 
-        index = position + torch.arange(new.shape[1], device=new.device)
+        index = position + torch.arange(new.shape[2], device=new.device)
         if torch.is_grad_enabled() and new.requires_grad:
-            return buffer.index_copy(1, index.long(), new)
-        return buffer.index_copy_(1, index.long(), new)
-    start = (0, position[0], *[0] * (len(buffer.shape) - 2))
-    return ops.slice_update(buffer, start, new)
+            return buffer.index_copy(2, index.long(), new)
+        return buffer.index_copy_(2, index.long(), new)
+    return ops.slice_update(buffer, (0, 0, position[0], 0), new)
+
+
+def heads_first(x):
+    """From `(B, S, K, H)` to `(B, K, S, H)`, or back.
+
+    Memories and caches are kept as products read them: a step would else
+    turn them around, each time anew.
+    """
+    return ops.transpose(x, (0, 2, 1, 3))

@@ -4,9 +4,12 @@ import keras
 from keras import ops
 
 from keras_attention.layers import multi_head_arguments as arguments
-from keras_attention.layers.cached_attention import CachedAttention
+from keras_attention.layers.cached_attention import (
+    CachedAttention,
+    heads_first,
+)
 from keras_attention.layers.projection import projection
-from keras_attention.ops import checks, l2_scores
+from keras_attention.ops import checks, hypothesis_cache, l2_scores
 from keras_attention.ops.dot_product import dot_product_attention
 from keras_attention.ops.folding import Folded
 from keras_attention.ops.masks import agree, both, joint_mask, window_mask
@@ -342,13 +345,15 @@ class MultiHeadAttention(CachedAttention):
         return self.position_bias.table(first, length + key_length - 1)
 
     def project(self, value, key):
-        return self._as_key(self._key_dense(key)), self._value_dense(value)
+        # (B, K, S, H) each
+        key = heads_first(self._as_key(self._key_dense(key)))
+        return key, heads_first(self._value_dense(value))
 
     def read(self, query, key, value, mask, return_scores, dropout_rate):
         heads, scores = self._read_heads(
             self._as_query(self._query_dense(query)),  # (B, T, N, H)
-            key,  # (B, S, K, H)
-            value,
+            heads_first(key),  # (B, S, K, H)
+            heads_first(value),
             mask,
             return_scores,
             dropout_rate,
@@ -535,7 +540,7 @@ class MultiHeadAttention(CachedAttention):
         return self._as_query(query), self._as_key(key), self._value_dense(x)
 
     def read_cache(self, x, query, key, value, start, return_scores):
-        length, room = ops.shape(query)[1], key.shape[1]
+        length, room = ops.shape(query)[1], key.shape[2]
         rows = start + ops.arange(length, dtype="int32")
         distance = rows[:, None] - ops.arange(room, dtype="int32")[None, :]
         mask = distance >= 0
@@ -543,13 +548,25 @@ class MultiHeadAttention(CachedAttention):
             mask = both(mask, distance < self.sliding_window)
         heads, scores = self._read_heads(
             query,
-            key,
-            value,
+            heads_first(key),
+            heads_first(value),
             mask[None],  # (1, T, M)
             return_scores,
             offset_bias=self._offset_bias(length, room, start),
         )
         return self._project_heads(x, heads), scores
+
+    def read_segments(self, x, query, segments, masks, position):
+        for name in ("sliding_window", "position_bias"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    "Hypotheses that share a cache read all of their past "
+                    f"alike, so there is no `{name}`. Received: "
+                    f"{name}={getattr(self, name)!r}. Use `step_self`."
+                )
+        scale = 1.0 if self.score == "l2" else self._scale
+        heads = hypothesis_cache.read(query, segments, masks, position, scale)
+        return self._project_heads(x, heads)
 
     def check_shapes(self, query_shape, value_shape, key_shape=None):
         key_shape = key_shape or value_shape

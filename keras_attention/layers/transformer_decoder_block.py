@@ -335,6 +335,13 @@ class TransformerDecoderBlock(TransformerBlock):
 
         def read_self(x):
             shape = ops.shape(x)
+            if "segments" in state["self_attention"]:
+                output, new_state["self_attention"] = (
+                    self.self_attention.step_hypotheses(
+                        x, state["self_attention"]
+                    )
+                )
+                return output
             rows = ops.reshape(x, (-1, shape[-1]))  # (B, D) or (B*K, D)
             output, cache, reports = self.self_attention.step_self(
                 rows, state["self_attention"], return_attention_scores

@@ -217,7 +217,7 @@ class RNNSearch(Translator):
         self.dropout = dropout
         self.attention = attention
 
-    def start(self, encoder_token_ids, max_length):
+    def start(self, encoder_token_ids, max_length, num_beams):
         annotations, mask, state = self.encode(encoder_token_ids)
         memory = self.decoder.memory(annotations, mask)
         return memory, self.decoder.initial_state(memory, state)

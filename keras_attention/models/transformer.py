@@ -9,7 +9,7 @@ from keras_attention.layers.transformer_encoder_block import (
     TransformerEncoderBlock,
 )
 from keras_attention.models.translator import Translator, vocabulary_size
-from keras_attention.ops import checks
+from keras_attention.ops import checks, hypothesis_cache
 
 ENCODER_INPUT = "encoder_token_ids"
 DECODER_INPUT = "decoder_token_ids"
@@ -181,6 +181,7 @@ class Transformer(Translator):
             ("intermediate_dim", intermediate_dim),
         ):
             checks.positive_int(size, name)
+        checks.rate(dropout, "dropout")
         if hidden_dim % num_heads:
             raise ValueError(
                 "`hidden_dim` must be a multiple of `num_heads`. Received: "
@@ -322,13 +323,21 @@ class Transformer(Translator):
         self.position_layout = position_layout
         self.pad_token_id = pad_token_id
 
-    def start(self, encoder_token_ids, max_length):
+    def start(self, encoder_token_ids, max_length, num_beams):
         x, mask = self.flow.encode(encoder_token_ids)
         memory = [block.memory(x, mask=mask) for block in self.decoder_blocks]
-        state = [
-            block.initial_state(source, max_length=max_length)
-            for block, source in zip(self.decoder_blocks, memory, strict=True)
-        ]
+        batch = ops.shape(encoder_token_ids)[0]
+        state = {
+            "shared": [
+                block.self_attention.hypothesis_segments(
+                    batch, num_beams, max_length
+                )
+                for block in self.decoder_blocks
+            ],
+            "position": ops.zeros((), "int32"),
+        }
+        if num_beams > 1:
+            state["slots"] = ops.zeros((batch, max_length), "int32")
         return memory, state
 
     def step(self, token_ids, memory, state):
@@ -442,19 +451,35 @@ class Flow:
 
     def step(self, token_ids, memory, state):
         """One position of `(B, K)` hypotheses; scores are `(B, K, S)`."""
-        position = state[0]["self_attention"]["position"][0]
+        position, shared = state["position"], []
+        hypotheses = token_ids.shape[1]
         rows = ops.reshape(token_ids, (-1, 1))
         x = self.embed("decoder", rows, position)  # (B * K, 1, d)
         x = ops.reshape(x, (*ops.shape(token_ids), x.shape[-1]))
-        new_state, scores = [], None
+        new_state = {"position": position + 1, "shared": shared}
+        slots, scores = state.get("slots"), None
+        if slots is not None:
+            slots = hypothesis_cache.trace(slots, position, hypotheses)
+            new_state["slots"] = slots
+        masks = hypothesis_cache.segment_masks(
+            slots,
+            position,
+            hypotheses,
+            hypothesis_cache.room(state["shared"][0], hypotheses),
+        )
         for index, block in enumerate(self.blocks["decoder"]):
+            cache = {
+                "segments": state["shared"][index],
+                "position": position,
+                "masks": masks,
+            }
             x, new, extras = block.step(
                 x,
                 memory[index],
-                state[index],
+                {"self_attention": cache, "cross_attention": {}},
                 return_attention_scores=index == self.read_block,
             )
-            new_state.append(new)
+            shared.append(new["self_attention"])
             if index == self.read_block:
                 scores = ops.mean(extras["scores"], axis=2)
         return self.logits(x), new_state, scores

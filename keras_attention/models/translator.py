@@ -45,8 +45,8 @@ class Translator(Model):
     A subclass has inputs `encoder_token_ids` and `decoder_token_ids`, the
     logits of the next token as its output, and says how it decodes:
 
-    - `start(encoder_token_ids, max_length)` returns the memory and the first
-      state, with room for `max_length` steps;
+    - `start(encoder_token_ids, max_length, num_beams)` returns the memory and
+      the first state, with room for `max_length` steps of so many beams;
     - `step(token_ids, memory, state)` is a step of `decoding`, with
       `scores` in its extras;
     - `forced_scores(encoder_token_ids, decoder_token_ids)` returns the
@@ -67,7 +67,7 @@ class Translator(Model):
 
     pad_token_id = 0
 
-    def start(self, encoder_token_ids, max_length):
+    def start(self, encoder_token_ids, max_length, num_beams):
         raise NotImplementedError("A translator defines `start`.")
 
     def step(self, token_ids, memory, state):
@@ -202,7 +202,7 @@ class Translator(Model):
         tokenizer = self.target_tokenizer
 
         def decode(encoder_token_ids, max_lengths):
-            memory, state = self.start(encoder_token_ids, max_length)
+            memory, state = self.start(encoder_token_ids, max_length, num_beams)
             shared: dict = dict(
                 start_token=tokenizer.start_id,
                 end_token=tokenizer.end_id,
