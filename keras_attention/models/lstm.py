@@ -157,6 +157,7 @@ class LSTMs:
         return layers.Dense(
             size,
             kernel_initializer=self.initializer(),
+            bias_initializer=self.initializer("zeros"),
             dtype=self.dtype,
             **kwargs,
         )
