@@ -326,7 +326,7 @@ def make_attention(make, score, alignment, window, max_length):
             f'alignment="global". Received: alignment={alignment!r}. Choose '
             "another score to read a window."
         )
-    shared = dict(
+    shared: dict = dict(
         score=score,
         units=make.units if score == "concat" else None,
         kernel_initializer=make.initializer(),
