@@ -70,7 +70,7 @@ class LuongNMT(Translator):
     It has every choice of the paper: four scores, of `LuongAttention`, over
     the whole source, or within a window around an aligned position, by
     `LocalAttention`. Without input feeding no step waits for what was read
-    before, and training is faster: all words read the source at once.
+    before: all words read the source at once, and the decoder trains faster.
 
     Positions count the source in its own order, read backwards or not: local
     attention at p_t = t reads around the t-th source word, location scores
