@@ -206,8 +206,8 @@ PAIRS = [
 SOURCES, TARGETS = map(list, zip(*PAIRS[9600:], strict=True))
 
 
-def train(**choices):
-    """A small model after 150 batches of digits to turn around."""
+def train(epochs=1, **choices):
+    """A small model after 150 batches of digits to turn around, or more."""
     keras.utils.set_random_seed(0)
     tokenizer = WordTokenizer.train(["0 1 2 3 4 5 6 7 8 9"])
     model = LuongNMT(
@@ -229,7 +229,7 @@ def train(**choices):
         ),
         jit_compile=keras.backend.backend() != "torch",
     )
-    model.fit(batches, shuffle=False, verbose=0)
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
     return model
 
 
@@ -263,8 +263,8 @@ def test_it_learns_to_reverse_and_its_alignment_is_the_antidiagonal(trained):
     "choices",
     [
         dict(score="general", alignment="local_predictive", window=2),
-        dict(score="dot"),
-        dict(score="concat"),
+        dict(score="dot", epochs=2),
+        dict(score="concat", epochs=2),
         dict(score="location", max_length=10),
         dict(score="general", input_feeding=False),
     ],
