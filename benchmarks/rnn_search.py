@@ -28,14 +28,17 @@ def batch():
 
 
 def training():
-    """A step of `fit` with Adam: the time between the ends of two."""
     model = RNNSearch(VOCABULARY, VOCABULARY, **SIZES)
+    return step_of_fit(model, *batch())
+
+
+def step_of_fit(model, source, target, labels):
+    """A step of `fit` with Adam: the time between the ends of two."""
     model.compile(
         "adam",
         SparseCategoricalCrossentropy("mean_with_sample_weight"),
         jit_compile=keras.backend.backend() != "torch",
     )
-    source, target, labels = batch()
     ids = {"encoder_token_ids": source, "decoder_token_ids": target}
     weights = np.ones(labels.shape, "float32")
 
@@ -105,7 +108,7 @@ def search(num_beams):
         )
 
         def decode(ids):
-            memory, state = model.start(ids, TARGET, num_beams)
+            memory, state = model.start(ids)
             if num_beams == 1:
                 decoded = greedy(model.step, memory, state, **options)
             else:

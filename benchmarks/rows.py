@@ -12,7 +12,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from benchmarks import rnn_search, scaling
+from benchmarks import luong_nmt, rnn_search, scaling
 from benchmarks.steps import forward, forward_and_backward, normal
 from keras_attention import layers
 
@@ -341,6 +341,14 @@ ROWS = {
             ("beam-5", "search with five beams", 5),
         )
     },
+    "luong-nmt-training": Row(
+        "LuongNMT without input feeding, a step of `fit` with Adam, B=64, "
+        "S=T=24, 2 x 256 units, V=8000; peer the same with input feeding",
+        luong_nmt.training(input_feeding=False),
+        luong_nmt.training(input_feeding=True),
+        amount=luong_nmt.WORDS,
+        unit="target words",
+    ),
     "import": Row(
         "`import keras_attention` after `import keras`", import_package, None
     ),

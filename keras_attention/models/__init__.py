@@ -1,7 +1,15 @@
 """Published systems, one per file, that train with `fit`."""
 
+from keras_attention.models.luong_nmt import LuongNMT
 from keras_attention.models.rnn_search import RNNSearch
+from keras_attention.models.seq2seq_lstm import Seq2SeqLSTM
 from keras_attention.models.transformer import Transformer
 from keras_attention.models.translator import Translation
 
-__all__ = ["RNNSearch", "Transformer", "Translation"]
+__all__ = [
+    "LuongNMT",
+    "RNNSearch",
+    "Seq2SeqLSTM",
+    "Transformer",
+    "Translation",
+]

@@ -4,11 +4,13 @@ from keras import layers, ops
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.attention_rnn import AttentionRNN
 from keras_attention.models.bidirectional_gru import BidirectionalGRU
-from keras_attention.models.translator import Translator, vocabulary_size
+from keras_attention.models.translator import (
+    DECODER_INPUT,
+    ENCODER_INPUT,
+    Translator,
+    vocabulary_size,
+)
 from keras_attention.ops import checks
-
-ENCODER_INPUT = "encoder_token_ids"
-DECODER_INPUT = "decoder_token_ids"
 
 PRESETS = {
     # Bahdanau et al., 2015, appendices A.2.3 and B.1; 30,000 words and the
@@ -217,7 +219,7 @@ class RNNSearch(Translator):
         self.dropout = dropout
         self.attention = attention
 
-    def start(self, encoder_token_ids, max_length, num_beams):
+    def start(self, encoder_token_ids, max_length=None, num_beams=None):
         annotations, mask, state = self.encode(encoder_token_ids)
         memory = self.decoder.memory(annotations, mask)
         return memory, self.decoder.initial_state(memory, state)

@@ -8,11 +8,13 @@ from keras_attention.layers.transformer_decoder_block import (
 from keras_attention.layers.transformer_encoder_block import (
     TransformerEncoderBlock,
 )
-from keras_attention.models.translator import Translator, vocabulary_size
+from keras_attention.models.translator import (
+    DECODER_INPUT,
+    ENCODER_INPUT,
+    Translator,
+    vocabulary_size,
+)
 from keras_attention.ops import checks, hypothesis_cache
-
-ENCODER_INPUT = "encoder_token_ids"
-DECODER_INPUT = "decoder_token_ids"
 
 PRESETS = {
     # Vaswani et al., 2017, table 3; one vocabulary of 37,000 byte pairs for

@@ -12,7 +12,12 @@ from keras_attention.decoding.penalties import length_score
 from keras_attention.models.model import Model
 from keras_attention.ops import checks
 
+ENCODER_INPUT = "encoder_token_ids"
+DECODER_INPUT = "decoder_token_ids"
 TOKENIZERS = ("source_tokenizer", "target_tokenizer")
+
+# Rows of ids get a length of a multiple, so that few shapes are compiled.
+PADDED_TO = 8
 
 # Attention scores of a batch, 128 MB of them, that decoding holds.
 SCORES_AT_ONCE = 2**25
@@ -26,7 +31,8 @@ class Translation(NamedTuple):
         source_tokens: S tokens that were read.
         target_tokens: T tokens that were written, the end token last
             (unless the translation was cut at the length limit).
-        scores: `(T, S)` attention scores, as NumPy.
+        scores: `(T, S)` attention scores, as NumPy; None of a model without
+            attention.
         log_probability: Sum over the target tokens.
         hypothesis_score: The same after length and coverage penalties.
     """
@@ -34,7 +40,7 @@ class Translation(NamedTuple):
     text: str
     source_tokens: list[str]
     target_tokens: list[str]
-    scores: np.ndarray
+    scores: np.ndarray | None
     log_probability: float
     hypothesis_score: float
 
@@ -46,17 +52,22 @@ class Translator(Model):
     logits of the next token as its output, and says how it decodes:
 
     - `start(encoder_token_ids, max_length, num_beams)` returns the memory and
-      the first state, with room for `max_length` steps of so many beams;
+      the first state, with room for `max_length` steps of so many beams (a
+      state of fixed size needs neither);
     - `step(token_ids, memory, state)` is a step of `decoding`, with
       `scores` in its extras;
     - `forced_scores(encoder_token_ids, decoder_token_ids)` returns the
       attention scores `(B, T, S)` while a given target is read.
+
+    One without attention says `attends = False`, and has no scores in either.
 
     Args:
         source_tokenizer: Turns source strings into ids, or None.
         target_tokenizer: Turns ids into target strings, or None.
         **kwargs: Passed to `Model`.
     """
+
+    attends = True
 
     def __init__(
         self, *args, source_tokenizer=None, target_tokenizer=None, **kwargs
@@ -127,8 +138,10 @@ class Translator(Model):
         rows = self._source_rows(sources)
         options = (num_beams, length_penalty, length_alpha)
         results: list = [None] * len(rows)
+        # Only attention scores are held for every hypothesis.
+        num_held = num_beams if self.attends else 0
         for indices, ids in batches_of(
-            rows, batch_size, num_beams, self.pad_token_id
+            rows, batch_size, num_held, self.pad_token_id
         ):
             limit = max_length or 2 * ids.shape[1] + 10
             decode = self.compile_function(
@@ -141,7 +154,7 @@ class Translator(Model):
             decoded = decode(*map(ops.convert_to_tensor, (ids, limits)))
             arrays = [
                 ops.convert_to_numpy(x)
-                for x in (*decoded[:4], decoded.extras["scores"])
+                for x in (*decoded[:4], *decoded.extras.values())
             ]
             for row, index in enumerate(indices):
                 results[index] = self._translation(
@@ -165,7 +178,17 @@ class Translator(Model):
         Returns:
             A `Translation` per pair, with the target that was given; its
             log probability and score are NaN.
+
+        Raises:
+            ValueError: The model has no attention or no tokenizers, or the
+                lists do not fit each other.
         """
+        if not self.attends:
+            raise ValueError(
+                "`align` tells what each word reads, so that the model must "
+                f"attend. Received: a {type(self).__name__}, which has no "
+                "attention. Use a RNNSearch or a LuongNMT."
+            )
         if len(sources) != len(targets):
             raise ValueError(
                 "There must be one target per source. Received: "
@@ -209,7 +232,7 @@ class Translator(Model):
                 max_length=max_length,
                 pad_token=tokenizer.pad_id,
                 banned_tokens=(tokenizer.pad_id, tokenizer.start_id),
-                return_extras=("scores",),
+                return_extras=("scores",) if self.attends else (),
                 max_lengths=max_lengths,
             )
             if num_beams == 1:
@@ -251,13 +274,13 @@ class Translator(Model):
                 )
         return rows
 
-    def _translation(self, source, ids, length, log_prob, score, scores):
+    def _translation(self, source, ids, length, log_prob, score, scores=None):
         ids = ids[:length]
         return Translation(
             self.target_tokenizer.detokenize([ids])[0],
             self.source_tokenizer.tokens(source),
             self.target_tokenizer.tokens(ids),
-            scores[:length, : len(source)],
+            None if scores is None else scores[:length, : len(source)],
             float(log_prob),
             float(score),
         )
@@ -337,11 +360,8 @@ def vocabulary_size(given, tokenizer, side):
     return tokenizer.vocabulary_size
 
 
-def pad(rows, num_rows, pad_id, multiple=8):
-    """Rows of ids as an int32 array, padding behind each and as last rows.
-
-    The length is rounded up to a multiple, so that few shapes are compiled.
-    """
+def pad(rows, num_rows, pad_id, multiple=PADDED_TO):
+    """Rows of ids as an int32 array, padding behind each and as last rows."""
     longest = max(map(len, rows))
     shape = num_rows, -(-longest // multiple) * multiple
     ids = np.full(shape, pad_id, "int32")

@@ -127,7 +127,7 @@ def test_it_computes_the_papers_equations():
 def test_stepping_gives_the_logits_of_the_whole_call():
     model, inputs = small_model(), token_ids()
     expected = ops.convert_to_numpy(model(inputs))
-    memory, state = model.start(ops.array(inputs["encoder_token_ids"]), 7, 1)
+    memory, state = model.start(ops.array(inputs["encoder_token_ids"]))
     for t in range(5):
         ids = ops.array(inputs["decoder_token_ids"][:, t : t + 1])
         logits, state, _ = model.step(ids, memory, state)
