@@ -1,6 +1,8 @@
 """Readers, tokenizers and batches, and sets that are generated."""
 
 from keras_attention.data import synthetic
+from keras_attention.data.bpe_tokenizer import BPETokenizer
+from keras_attention.data.character_tokenizer import CharacterTokenizer
 from keras_attention.data.tokenizers import (
     SentencePieceTokenizer,
     Tokenizer,
@@ -18,6 +20,8 @@ from keras_attention.data.translation import (
 )
 
 __all__ = [
+    "BPETokenizer",
+    "CharacterTokenizer",
     "SentencePieceTokenizer",
     "SkippedRow",
     "Tokenizer",
