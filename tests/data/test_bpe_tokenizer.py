@@ -58,7 +58,13 @@ def test_the_most_frequent_pair_is_joined_first():
 
 @pytest.mark.parametrize(
     "text",
-    ["你好, мир! 🙂👩‍👧", "tabs\tand  two  spaces\nlines ", " before", "\x00\x7f", "  "],
+    [
+        "你好, мир! 🙂👩‍👧",
+        "tabs\tand  two  spaces\nlines ",
+        " before",
+        "\x00\x7f",
+        "  ",
+    ],
 )
 def test_any_text_comes_back_whatever_was_learned(text):
     tokenizer = BPETokenizer.train(["only english"], SMALLEST)
@@ -136,7 +142,10 @@ def changed(change):
             changed(lambda m: m["pre_tokenizer"].update(type="Whitespace")),
             "after Whitespace",
         ),
-        (changed(lambda m: m["model"]["vocab"].pop("[pad]")), "must count from"),
+        (
+            changed(lambda m: m["model"]["vocab"].pop("[pad]")),
+            "must count from",
+        ),
     ],
 )
 def test_a_model_of_another_kind_is_refused(model, message):
