@@ -58,13 +58,24 @@ def split_words(text: str) -> list[str]:
     text = unicodedata.normalize("NFC", text)
     if text.isascii():
         return _WORD.findall(text)
+    return [text[m.start() : m.end()] for m in _word_matches(text)]
+
+
+def first_words(text, number):
+    """The text up to the end of its `number`th word, in Unicode form NFC."""
+    text = unicodedata.normalize("NFC", text)
+    ends = [0, *(match.end() for match in _word_matches(text))]
+    return text[: ends[number]] if number < len(ends) else text
+
+
+def _word_matches(text):
     # What belongs to the letter before it (a vowel sign of Hindi, an accent
     # that has no letter of its own) is no letter to `re`: take it for one.
     letters = "".join(
         "x" if unicodedata.category(c)[0] == "M" or c in _JOINERS else c
         for c in text
     )
-    return [text[m.start() : m.end()] for m in _WORD.finditer(letters)]
+    return _WORD.finditer(letters)
 
 
 def join_words(words: Iterable[str]) -> str:
