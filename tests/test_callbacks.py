@@ -270,7 +270,10 @@ def embedding_model(seed, policy, optimizer):
     [
         # Three steps an epoch: an epoch ends between two that are summed.
         ("float32", dict(gradient_accumulation_steps=2, clipnorm=0.1)),
-        ("mixed_bfloat16", dict(use_ema=True, ema_momentum=0.7)),
+        (
+            "mixed_bfloat16",
+            dict(use_ema=True, ema_momentum=0.7, global_clipnorm=0.1),
+        ),
         ("mixed_float16", dict(use_ema=True, ema_overwrite_frequency=2)),
     ],
 )
