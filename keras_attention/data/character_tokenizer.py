@@ -163,7 +163,7 @@ def _check_vocabulary(vocabulary):
             f"Received: {len(vocabulary)} tokens beginning with "
             f"{list(vocabulary[:4])}. Make it with `CharacterTokenizer.train`."
         )
-    seen = set(SPECIAL_TOKENS)
+    seen: set[str] = set(SPECIAL_TOKENS)
     for i, x in enumerate(vocabulary[len(SPECIAL_TOKENS) :], 4):
         if not isinstance(x, str) or len(x) != 1 or x in seen:
             raise ValueError(

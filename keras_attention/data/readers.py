@@ -268,7 +268,7 @@ def _answers(host):
 @contextlib.contextmanager
 def _few_retries():
     """Two tries at a host, where tensorflow-datasets takes minutes for ten."""
-    module = require(
+    module: Any = require(
         "tensorflow_datasets.core.download.downloader", extra="applications"
     )
     before = module.MAX_RETRIES
