@@ -2,7 +2,6 @@
 
 import tempfile
 
-import keras
 import numpy as np
 
 from benchmarks.steps import forward

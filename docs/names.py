@@ -10,6 +10,7 @@ MODULES = (
     "decoding",
     "losses",
     "callbacks",
+    "schedules",
     "models",
     "data",
     "data.synthetic",

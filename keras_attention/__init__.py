@@ -29,6 +29,7 @@ from keras_attention import (
     metrics,
     models,
     ops,
+    schedules,
     visualization,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "metrics",
     "models",
     "ops",
+    "schedules",
     "visualization",
 ]
 

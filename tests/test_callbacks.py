@@ -1,13 +1,18 @@
+import shutil
+
 import keras
 import numpy as np
 import pytest
 
 from keras_attention.callbacks import (
+    AverageWeights,
     BestWeights,
     CPUBudget,
     SaveAndResume,
     ValidationBLEU,
 )
+from keras_attention.losses import SparseCategoricalCrossentropy
+from keras_attention.schedules import TransformerSchedule
 
 ROWS, FEATURES = 12, 5
 
@@ -115,12 +120,13 @@ def test_the_budget_stops_and_lets_the_learning_rate_fall_to_zero():
     assert budget.steps == 15
 
 
-def test_bleu_enters_the_logs_of_every_second_epoch():
-    class Echo:
-        def generate(self, sources, num_beams):
-            assert num_beams == 3
-            return sources
+class Echo:
+    def generate(self, sources, num_beams):
+        assert num_beams == 3
+        return sources
 
+
+def test_bleu_enters_the_logs_of_every_second_epoch():
     callback = ValidationBLEU(
         ["a b c d e"], ["a b c d e"], every=2, num_beams=3
     )
@@ -130,6 +136,63 @@ def test_bleu_enters_the_logs_of_every_second_epoch():
         callback.on_epoch_end(epoch, logs[epoch])
     assert logs[0] == {}
     assert logs[1]["val_bleu"] == pytest.approx(100)
+
+
+def test_a_few_translations_are_printed_unless_fit_is_silent(capsys):
+    sources = [f"source {i}" for i in range(5)]
+    references = [f"reference {i}" for i in range(5)]
+    for verbose, samples in ((0, 2), (1, 0), (1, 2), (2, 9)):
+        callback = ValidationBLEU(
+            sources, references, samples=samples, num_beams=3
+        )
+        callback.set_model(Echo())
+        callback.set_params({"verbose": verbose})
+        callback.on_epoch_end(0, {})
+        printed = capsys.readouterr().out.splitlines()
+        rows = {0: [], 2: [0, 2], 9: range(5)}[samples if verbose else 0]
+        expected = [
+            line
+            for i in rows
+            for line in (
+                f"source     source {i}",
+                f"translated source {i}",
+                f"reference  reference {i}",
+            )
+        ]
+        assert printed == ["", *expected] * bool(rows)
+
+
+def test_training_ends_with_the_mean_of_the_last_epochs():
+    for last, epochs in ((3, 5), (5, 2)):
+        model, fake = make_model(), FakeLosses([1] * epochs)
+        fit(model, epochs, [fake, AverageWeights(last)])
+        kept = fake.all[-last:]
+        assert not np.array_equal(kept[0][0], kept[1][0])
+        for i, ours in enumerate(model.get_weights()):
+            expected = np.mean([weights[i] for weights in kept], axis=0)
+            np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_averaging_leaves_integers_as_they_are():
+    class Counter(keras.layers.Layer):
+        def build(self, _):
+            self.count = self.add_weight(
+                shape=(), dtype="int32", initializer="zeros", trainable=False
+            )
+            self.built = True
+
+        def call(self, x):
+            self.count.assign(self.count + 1)
+            return x
+
+    keras.utils.set_random_seed(0)
+    counter = Counter()
+    model = keras.Sequential(
+        [keras.Input((FEATURES,)), counter, keras.layers.Dense(1)]
+    )
+    model.compile("sgd", "mse")
+    fit(model, 3, [AverageWeights(2)])
+    assert int(keras.ops.convert_to_numpy(counter.count)) >= 9
 
 
 @pytest.mark.parametrize("killed_in", [0, 1, 3])
@@ -155,15 +218,100 @@ def test_a_killed_run_ends_as_one_that_was_not(tmp_path, killed_in):
     assert resumed.history == resume.history
     assert (best_again.best_epoch, best_again.waited) == (1, 3)
     assert best.waited == 3
+    assert_same_variables(again, model)
+
+
+def assert_same_variables(one, other):
     for ours, expected in zip(
-        [*again.variables, *again.optimizer.variables],
-        [*model.variables, *model.optimizer.variables],
+        [*one.variables, *one.optimizer.variables],
+        [*other.variables, *other.optimizer.variables],
         strict=True,
     ):
         np.testing.assert_array_equal(
-            keras.ops.convert_to_numpy(ours),
-            keras.ops.convert_to_numpy(expected),
+            keras.ops.convert_to_numpy(keras.ops.cast(ours, "float32")),
+            keras.ops.convert_to_numpy(keras.ops.cast(expected, "float32")),
         )
+
+
+class CopyState(keras.callbacks.Callback):
+    """Keeps what a kill in the epoch after the first two would leave."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            shutil.copy(self.path, self.path.with_name("killed.npz"))
+
+
+def embedding_model(seed, policy, optimizer):
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((FEATURES,), dtype="int32"),
+            keras.layers.Embedding(11, 3, dtype=policy),
+            keras.layers.Dropout(0.3, dtype=policy),
+            keras.layers.Dense(11, dtype=policy),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(TransformerSchedule(3, 4), **optimizer),
+        SparseCategoricalCrossentropy(label_smoothing=0.1),
+        # On torch, and with a loss scale, compilation takes half a minute.
+        jit_compile=keras.backend.backend() != "torch"
+        and policy != "mixed_float16",
+    )
+    return model
+
+
+@pytest.mark.parametrize(
+    ("policy", "optimizer"),
+    [
+        # Three steps an epoch: an epoch ends between two that are summed.
+        ("float32", dict(gradient_accumulation_steps=2, clipnorm=0.1)),
+        (
+            "mixed_bfloat16",
+            dict(use_ema=True, ema_momentum=0.7, global_clipnorm=0.1),
+        ),
+        ("mixed_float16", dict(use_ema=True, ema_overwrite_frequency=2)),
+    ],
+)
+def test_what_an_optimizer_keeps_survives_a_kill(tmp_path, policy, optimizer):
+    ids = np.random.default_rng(0).integers(0, 11, (ROWS, FEATURES))
+
+    def run(path, seed):
+        model = embedding_model(seed, policy, optimizer)
+        average = AverageWeights(3)
+        resume = SaveAndResume(path, [average])
+        model.fit(
+            ids,
+            ids,
+            batch_size=4,
+            epochs=4,
+            initial_epoch=resume.restore(model),
+            shuffle=False,
+            callbacks=[average, resume, CopyState(path)],
+            verbose=0,
+        )
+        return model, resume
+
+    model, resume = run(tmp_path / "whole.npz", seed=0)
+    again, resumed = run(tmp_path / "killed.npz", seed=7)
+    assert resumed.history == resume.history and len(resume.history) == 4
+    assert_same_variables(again, model)
+
+
+def test_a_run_killed_after_its_training_ends_with_the_same_mean(tmp_path):
+    def run(seed, epochs):
+        model, average = make_model(seed), AverageWeights(3)
+        resume = SaveAndResume(tmp_path / "state.npz", [average])
+        first = resume.restore(model)
+        fit(model, epochs, [average, resume], first)
+        return model
+
+    whole = run(seed=0, epochs=4)
+    assert_same_variables(run(seed=7, epochs=4), whole)
 
 
 def test_a_run_that_stopped_by_itself_is_known_as_finished(tmp_path):
@@ -242,7 +390,11 @@ def test_a_state_that_does_not_fit_is_refused(tmp_path):
         (lambda: BestWeights(patience=0), "Received: patience=0"),
         (lambda: CPUBudget(0, 0.1), "Received: minutes=0"),
         (lambda: CPUBudget(1, 0.1, 0), "Received: warmup_steps=0"),
-        (lambda: ValidationBLEU([], [], every=0), "Received: every=0"),
+        (lambda: ValidationBLEU(["a"], ["b"], 0), "Received: every=0"),
+        (lambda: ValidationBLEU([], []), "0 sources, 0 references"),
+        (lambda: ValidationBLEU(["a"], []), "1 sources, 0 references"),
+        (lambda: ValidationBLEU(["a"], ["b"], samples=-1), "samples=-1"),
+        (lambda: AverageWeights(0), "last=0"),
     ],
 )
 def test_wrong_arguments_are_refused(make, message):

@@ -61,7 +61,11 @@ def check_runs(options, folders):
             options.recipe, [*options.changes, f"attention={attention}"]
         )
         about = description(
-            options.recipe, recipe, options.data, seed, options.skip_bad_rows
+            options.recipe,
+            recipe,
+            command.data_of(options),
+            seed,
+            options.skip_bad_rows,
         )
         check_folder(folder, about, resume=(folder / RECIPE_FILE).exists())
         if (folder / METRICS_FILE).exists():
@@ -78,8 +82,7 @@ def train(options, attention, seed, folder):
         *("--output", str(folder), "--verbose", "2"),
         *("--set", *options.changes, f"attention={attention}"),
     ]
-    if options.data is not None:
-        command_line += ["--data", options.data]
+    command_line += command.data_arguments(command.data_of(options))
     if options.skip_bad_rows:
         command_line += ["--skip-bad-rows"]
     if options.threads is not None:

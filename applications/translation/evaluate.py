@@ -18,9 +18,7 @@ def make_parser():
         description="Scores the model of a run folder.",
     )
     parser.add_argument("run_folder", type=Path)
-    command.add_data(
-        parser, "file of pairs to score instead of the run's test pairs"
-    )
+    command.add_data(parser, "to score instead of the run's test pairs")
     parser.add_argument(
         "--num-beams", type=command.positive, help="instead of the recipe's"
     )
@@ -32,7 +30,8 @@ def main(arguments=None):
     parser = make_parser()
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
-        if options.skip_bad_rows and options.data is None:
+        data = command.data_of(options)
+        if options.skip_bad_rows and data is None:
             raise ValueError(
                 "A run's own pairs are read as they were for training. "
                 "Received: --skip-bad-rows without --data. Leave it out."
@@ -44,9 +43,9 @@ def main(arguments=None):
         model, recipe, about = run.read_run(options.run_folder)
         if options.num_beams is not None:
             recipe = dataclasses.replace(recipe, num_beams=options.num_beams)
-        if options.data is not None:
-            recipe = dataclasses.replace(recipe, dataset="tsv")
-            pairs = run.read_pairs(options.data, options.skip_bad_rows)
+        if data is not None:
+            recipe = dataclasses.replace(recipe, dataset="pairs")
+            pairs = run.read_test_pairs(data, options.skip_bad_rows)
         else:
             run_folder.check_unchanged(about)
             splits, _ = run.read_splits(

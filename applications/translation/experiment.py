@@ -6,29 +6,43 @@ from pathlib import Path
 import keras
 
 from applications.translation.recipes import Recipe
-from applications.translation.run_folder import read_recipe
+from applications.translation.run_folder import (
+    TFDS,
+    files_of,
+    is_tfds,
+    read_recipe,
+)
 from keras_attention import data
 from keras_attention.callbacks import (
+    AverageWeights,
     BestWeights,
     CPUBudget,
     SaveAndResume,
     ValidationBLEU,
 )
+from keras_attention.data.readers import find_builder, make_available
 from keras_attention.data.synthetic import english_french_splits
 from keras_attention.layers import AdditiveAttention
 from keras_attention.losses import SparseCategoricalCrossentropy
 from keras_attention.models import RNNSearch
+from keras_attention.schedules import TransformerSchedule
 
 STATE_FILE = "training_state.npz"
 MODEL_FOLDER = "model"
+TOKENIZERS = {
+    "word": data.WordTokenizer,
+    "sentencepiece": data.SentencePieceTokenizer,
+    "bpe": data.BPETokenizer,
+    "character": data.CharacterTokenizer,
+}
 
 
-def read_splits(recipe: Recipe, path, seed, skip_bad_rows=False):
+def read_splits(recipe: Recipe, source, seed, skip_bad_rows=False):
     """Training, validation and test pairs, and how many were left out.
 
-    The sentences of a file are split into three blocks, in the order of the
-    file, the test block last; pairs longer than `max_words` are left out of
-    the first two.
+    Pairs of files are split into three blocks, in their order, the test block
+    last, and so is a set of tensorflow-datasets that does not come in three.
+    Pairs longer than `max_words` are left out of the first two.
     """
     if recipe.dataset == "english_french":
         splits = english_french_splits(
@@ -40,10 +54,17 @@ def read_splits(recipe: Recipe, path, seed, skip_bad_rows=False):
             max_words=recipe.max_words,
         )
         return splits, 0
-    pairs = read_pairs(path, skip_bad_rows)
-    train, validation, test = data.split_blocks(
-        pairs, recipe.validation_pairs, recipe.test_pairs
-    )
+    if splits_of(source) >= {"train", "validation", "test"}:
+        train, validation, test = (
+            read_pairs(source, skip_bad_rows, split)
+            for split in ("train", "validation", "test")
+        )
+    else:
+        train, validation, test = data.split_blocks(
+            read_pairs(source, skip_bad_rows),
+            recipe.validation_pairs,
+            recipe.test_pairs,
+        )
     train, long_train = data.filter_by_length(train, recipe.max_words)
     validation, long_validation = data.filter_by_length(
         validation, recipe.max_words
@@ -57,24 +78,59 @@ def read_splits(recipe: Recipe, path, seed, skip_bad_rows=False):
     return (train, validation, test), long_train + long_validation
 
 
-def read_pairs(path, skip_bad_rows=False):
-    """The sentence pairs of a file; tells which of its rows are left out."""
-    pairs, skipped = data.read_tsv(path, on_error="skip")
+def splits_of(source):
+    """The splits that the pairs come in, none for files."""
+    if not is_tfds(source):
+        return set()
+    builder = find_builder(parse_tfds(source)[0])
+    make_available(builder)
+    return set(builder.info.splits)
+
+
+def parse_tfds(source):
+    """Name, source and target language of `tfds:NAME[,SOURCE,TARGET]`."""
+    name, *languages = source.removeprefix(TFDS).split(",")
+    if len(languages) not in (0, 2) or not all([name, *languages]):
+        raise ValueError(
+            "A set of tensorflow-datasets is tfds:NAME, or "
+            f"tfds:NAME,SOURCE,TARGET. Received: {source}."
+        )
+    return name, *(languages or (None, None))
+
+
+def read_pairs(source, skip_bad_rows=False, split="train"):
+    """The sentence pairs that are named; tells which rows are left out."""
+    if is_tfds(source):
+        name, *languages = parse_tfds(source)
+        pairs, skipped = data.read_tfds(
+            name, split, *languages, on_error="skip"
+        )
+        where, unit = f"{source}, {split}", "example"
+    else:
+        files = files_of(source)
+        read = data.read_tsv if len(files) == 1 else data.read_aligned
+        pairs, skipped = read(*files, on_error="skip")
+        where, unit = " and ".join(map(str, files)), "line"
     if not skipped:
         return pairs
-    lines = [f"line {row.line}: {row.reason}" for row in skipped]
+    rows = [f"{unit} {row.line}: {row.reason}" for row in skipped]
     if not skip_bad_rows:
-        more = f", and {len(lines) - 1} more" if len(lines) > 1 else ""
+        more = f", and {len(rows) - 1} more" if len(rows) > 1 else ""
         raise ValueError(
-            "Each line must be UTF-8 text with a source and a target "
-            f"sentence, separated by one tab. Received: {path}, {lines[0]}"
-            f"{more}. Correct that, or add --skip-bad-rows to leave such "
-            "lines out."
+            f"Each {unit} must hold a source and a target sentence, UTF-8 "
+            f"text. Received: {where}, {rows[0]}{more}. Correct that, or add "
+            f"--skip-bad-rows to leave such {unit}s out."
         )
-    if len(lines) > 10:
-        lines[10:] = [f"and {len(lines) - 10} more"]
-    print(f"rows of {path} left out: {len(skipped)}", *lines, sep="\n  ")
+    if len(rows) > 10:
+        rows[10:] = [f"and {len(rows) - 10} more"]
+    print(f"rows of {where} left out: {len(skipped)}", *rows, sep="\n  ")
     return pairs
+
+
+def read_test_pairs(source, skip_bad_rows=False):
+    """All pairs of files, or the test split of a set if it has one."""
+    split = "test" if "test" in splits_of(source) else "train"
+    return read_pairs(source, skip_bad_rows, split)
 
 
 def two_sides(pairs):
@@ -84,10 +140,13 @@ def two_sides(pairs):
     return [p.source for p in pairs], [p.target for p in pairs]
 
 
-def make_tokenizer(recipe, texts):
-    if recipe.tokenizer == "words":
-        return data.WordTokenizer.train(texts, recipe.vocabulary_size)
-    return data.SentencePieceTokenizer.train(texts, recipe.vocabulary_size)
+def make_tokenizers(recipe, pairs):
+    """The tokenizers of source and target, one and the same if joint."""
+    sources, targets = two_sides(pairs)
+    train = TOKENIZERS[recipe.tokenizer].train
+    if recipe.joint_vocabulary:
+        return [train([*sources, *targets], recipe.vocabulary_size)] * 2
+    return [train(x, recipe.vocabulary_size) for x in (sources, targets)]
 
 
 def check_tokens(model, splits):
@@ -125,6 +184,7 @@ def make_batches(recipe, model, splits, seed, first_epoch):
             model.source_tokenizer,
             model.target_tokenizer,
             batch_size=recipe.batch_size,
+            tokens_per_batch=recipe.tokens_per_batch,
             num_buckets=recipe.num_buckets,
             **options,
         )
@@ -136,9 +196,7 @@ def make_batches(recipe, model, splits, seed, first_epoch):
 
 
 def make_model(recipe, train_pairs):
-    source_tokenizer, target_tokenizer = (
-        make_tokenizer(recipe, texts) for texts in two_sides(train_pairs)
-    )
+    source_tokenizer, target_tokenizer = make_tokenizers(recipe, train_pairs)
     sizes = {}
     if recipe.embedding_dim is not None:
         sizes["embedding_dim"] = recipe.embedding_dim
@@ -159,26 +217,45 @@ def make_model(recipe, train_pairs):
         dropout=recipe.dropout,
         **sizes,
     )
-    learning_rate = recipe.learning_rate
-    if recipe.budget_cpu_minutes is None:
-        warmup = min(recipe.warmup_steps, recipe.steps - 1)
-        learning_rate = keras.optimizers.schedules.CosineDecay(
-            0.0,
-            recipe.steps - warmup,
-            warmup_target=recipe.learning_rate,
-            warmup_steps=warmup,
-        )
     model.compile(
-        keras.optimizers.Adam(learning_rate, clipnorm=1.0),
-        SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+        keras.optimizers.Adam(
+            make_learning_rate(recipe), clipnorm=recipe.clipnorm
+        ),
+        SparseCategoricalCrossentropy(
+            recipe.label_smoothing, reduction="mean_with_sample_weight"
+        ),
         jit_compile=recipe.jit_compile,
     )
     return model
 
 
+def make_learning_rate(recipe):
+    """A schedule, or a number that `CPUBudget` changes."""
+    if recipe.budget_cpu_minutes is not None:
+        return recipe.learning_rate
+    if recipe.schedule == "transformer":
+        # The paper's scale ties the rate to the model's size; here the rate
+        # at the top is chosen, and a size of 1 leaves it at that.
+        return TransformerSchedule(
+            1,
+            recipe.warmup_steps,
+            scale=recipe.learning_rate * recipe.warmup_steps**0.5,
+        )
+    warmup = min(recipe.warmup_steps, recipe.steps - 1)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0,
+        recipe.steps - warmup,
+        warmup_target=recipe.learning_rate,
+        warmup_steps=warmup,
+    )
+
+
 def make_callbacks(recipe, validation_pairs, folder):
     """Callbacks for `fit`; the last one resumes."""
-    chosen = [BestWeights("val_loss")]
+    if recipe.average_last is None:
+        chosen = [BestWeights("val_loss")]
+    else:
+        chosen = [AverageWeights(recipe.average_last)]
     if recipe.budget_cpu_minutes is not None:
         chosen.append(
             CPUBudget(

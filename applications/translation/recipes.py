@@ -11,17 +11,20 @@ class Recipe:
     """The choices of one run.
 
     Args:
-        dataset: `"english_french"`, generated, or `"tsv"`, the file of
-            `--data`.
+        dataset: `"english_french"`, generated, or `"pairs"`, those that
+            `--data`, or `--source-file` and `--target-file`, name.
         train_pairs: Generated training pairs.
         validation_pairs: The block of pairs before the test's.
         test_pairs: The last block of pairs.
         min_words: Fewest words of a generated sentence.
         max_words: Most words of a generated sentence, or of a side of a pair
-            to train on. A file's test pairs all stay, however long.
-        tokenizer: `"words"`, or `"subwords"` (SentencePiece, unigram). Both
-            are made from the training pairs alone.
-        vocabulary_size: Tokens on each side; None keeps all words.
+            to train on. Named test pairs all stay, however long.
+        tokenizer: `"word"`, `"sentencepiece"` (unigram subwords), `"bpe"`
+            (of bytes) or `"character"`; made from the training pairs alone.
+        vocabulary_size: Tokens on each side; None keeps all words or
+            characters.
+        joint_vocabulary: Whether both sides share one tokenizer, made of
+            both.
         preset: The size of the model, one of `RNNSearch.presets`.
         embedding_dim: Size of the embeddings; None is the preset's.
         hidden_dim: Size of the GRUs, the score network and the maxout layer;
@@ -29,14 +32,25 @@ class Recipe:
         attention: `"additive"`, or `"mean"`: the same model without, its
             context fixed to the mean annotation.
         dropout: Share of embeddings and maxout outputs dropped.
+        label_smoothing: Share of each target that goes to all tokens alike;
+            0.1 for the Transformer.
         batch_size: Sentences per step.
+        tokens_per_batch: Padded tokens per step at the longer side, instead
+            of a number of sentences.
         num_buckets: Shapes of batches, each compiled once.
         steps: Training steps; without meaning if there is a CPU budget.
         steps_per_epoch: Steps from one validation to the next.
         budget_cpu_minutes: CPU time to train for, instead of a number of
             steps.
-        learning_rate: Adam's highest learning rate, falling to 0 by a cosine.
+        schedule: How Adam's learning rate falls from its highest: `"cosine"`,
+            to 0 at the last step, or `"transformer"`, as one over the root
+            of the step. Before, it rises linearly.
+        learning_rate: The highest learning rate.
         warmup_steps: Steps until it is reached.
+        clipnorm: Largest norm of the gradient of a weight; a longer one is
+            scaled down. None leaves it.
+        average_last: Epochs whose weights are averaged at the end; None takes
+            those of the epoch with the least validation loss.
         jit_compile: Whether XLA compiles the training step; `"auto"` leaves
             it to Keras.
         validation_bleu_every: Epochs from one BLEU of 100 validation pairs to
@@ -51,20 +65,26 @@ class Recipe:
     test_pairs: int = 500
     min_words: int = 4
     max_words: int = 18
-    tokenizer: str = "words"
+    tokenizer: str = "word"
     vocabulary_size: int | None = None
+    joint_vocabulary: bool = False
     preset: str = "rnn_search_tiny"
     embedding_dim: int | None = None
     hidden_dim: int | None = None
     attention: str = "additive"
     dropout: float = 0.0
+    label_smoothing: float = 0.0
     batch_size: int = 64
+    tokens_per_batch: int | None = None
     num_buckets: int = 6
     steps: int = 800
     steps_per_epoch: int = 100
     budget_cpu_minutes: float | None = None
+    schedule: str = "cosine"
     learning_rate: float = 2e-3
     warmup_steps: int = 50
+    clipnorm: float | None = 1.0
+    average_last: int | None = None
     jit_compile: bool | str = "auto"
     validation_bleu_every: int | None = None
     num_beams: int = 1
@@ -98,13 +118,13 @@ RECIPES = {
         steps=1600,
         length_limits=(10, 20, 30, 40),
     ),
-    # A file of real sentence pairs and an hour of one core.
+    # Real sentence pairs of your own and an hour of one core.
     "rnn_search_small": Recipe(
-        dataset="tsv",
+        dataset="pairs",
         validation_pairs=1000,
         test_pairs=1000,
         max_words=40,
-        tokenizer="subwords",
+        tokenizer="sentencepiece",
         vocabulary_size=4000,
         preset="rnn_search_small",
         dropout=0.2,
@@ -119,10 +139,12 @@ RECIPES = {
         length_limits=(10, 20, 30, 40),
     ),
 }
+SHARES = ("dropout", "label_smoothing")
 CHOICES = {
-    "dataset": ("english_french", "tsv"),
-    "tokenizer": ("words", "subwords"),
+    "dataset": ("english_french", "pairs"),
+    "tokenizer": ("word", "sentencepiece", "bpe", "character"),
     "attention": ("additive", "mean"),
+    "schedule": ("cosine", "transformer"),
     "jit_compile": (True, False, "auto"),
 }
 
@@ -202,8 +224,8 @@ def check_recipe(recipe):
                 f"Received: {field}={getattr(recipe, field)}."
             )
     for field in fields(recipe):
-        value, zero_is_fine = getattr(recipe, field.name), ("dropout",)
-        if field.name in zero_is_fine or isinstance(value, (bool, str)):
+        value = getattr(recipe, field.name)
+        if field.name in SHARES or isinstance(value, (bool, str)):
             continue
         if isinstance(value, (int, float)) and not value > 0:
             raise ValueError(
@@ -216,10 +238,18 @@ def check_recipe(recipe):
             "`length_limits` must be positive integers that ascend. Received: "
             f"length_limits={limits}."
         )
-    if not 0 <= recipe.dropout < 1:
+    for field in SHARES:
+        if not 0 <= getattr(recipe, field) < 1:
+            raise ValueError(
+                f"`{field}` must be at least 0 and less than 1. Received: "
+                f"{field}={getattr(recipe, field)}."
+            )
+    if recipe.budget_cpu_minutes is not None and recipe.schedule != "cosine":
         raise ValueError(
-            "`dropout` must be at least 0 and less than 1. Received: "
-            f"dropout={recipe.dropout}."
+            "A CPU budget lets the learning rate fall by a cosine. Received: "
+            f"schedule={recipe.schedule}, budget_cpu_minutes="
+            f"{recipe.budget_cpu_minutes}. Add --set budget_cpu_minutes=None "
+            "to train for a number of `steps`."
         )
     if recipe.budget_cpu_minutes is None and (
         recipe.steps % recipe.steps_per_epoch
@@ -228,7 +258,8 @@ def check_recipe(recipe):
             "`steps` must be a multiple of `steps_per_epoch`. Received: "
             f"steps={recipe.steps}, steps_per_epoch={recipe.steps_per_epoch}."
         )
-    if recipe.tokenizer == "subwords" and recipe.vocabulary_size is None:
+    subwords = recipe.tokenizer in ("sentencepiece", "bpe")
+    if subwords and recipe.vocabulary_size is None:
         raise ValueError(
             "Subwords need a `vocabulary_size`. Received: "
             "vocabulary_size=None. Use for example --set vocabulary_size=4000."

@@ -4,51 +4,79 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from applications.translation.recipes import Recipe, check_recipe
 
+# Pairs to train on: the path of one file, the paths of two that are aligned,
+# or this and the name of a set of tensorflow-datasets.
+Data = str | Path | Sequence[str | Path] | None
+TFDS = "tfds:"
 RECIPE_FILE = "recipe.json"
 METRICS_FILE = "metrics.json"
 
 
-def description(name, recipe, path, seed, skip_bad_rows=False):
+def description(name, recipe, data: Data, seed, skip_bad_rows=False):
     """What a run is, as `recipe.json` holds it."""
-    check_data(recipe, path, skip_bad_rows)
+    check_data(recipe, data, skip_bad_rows)
+    files = [str(Path(path).resolve()) for path in files_of(data)]
+    if len(files) == 1:
+        (files,) = files
     about = {
         "recipe": name,
         "seed": seed,
-        "data": None if path is None else str(Path(path).resolve()),
-        "data_sha256": None if path is None else sha256(path),
+        "data": files or data,
+        "data_sha256": sha256(data),
         "skip_bad_rows": skip_bad_rows,
         "choices": dataclasses.asdict(recipe),
     }
     return json.loads(json.dumps(about))  # JSON has no tuples
 
 
-def check_data(recipe, path, skip_bad_rows):
-    """Makes sure that a file is named if, and only if, one is read."""
-    if recipe.dataset == "tsv" and path is None:
+def check_data(recipe, data: Data, skip_bad_rows):
+    """Makes sure that pairs are named if, and only if, they are read."""
+    if recipe.dataset == "pairs" and data is None:
         raise ValueError(
-            "This recipe reads a file of sentence pairs, `source TAB target` "
-            "on each line. Received: no `--data`. Add --data pairs.tsv."
+            "This recipe reads sentence pairs that you name. Received: no "
+            "`--data`. Add --data pairs.tsv, with `source TAB target` on each "
+            "line, --source-file and --target-file for two files that are "
+            "line-aligned, or --data tfds:NAME for a set of "
+            "tensorflow-datasets."
         )
-    if recipe.dataset != "tsv" and (path is not None or skip_bad_rows):
-        given = "--skip-bad-rows" if path is None else f"--data {path}"
+    if recipe.dataset != "pairs" and (data is not None or skip_bad_rows):
+        given = "--skip-bad-rows" if data is None else f"the pairs of {data}"
         raise ValueError(
-            "Only a recipe with dataset=tsv reads `--data`. Received: "
+            "Only a recipe with dataset=pairs reads `--data`. Received: "
             f"{given} with dataset={recipe.dataset}."
         )
 
 
-def sha256(path):
-    """The hash of a file of pairs, by which it is known again."""
-    if not Path(path).is_file():
-        raise ValueError(
-            "`--data` must be a file of sentence pairs, which can be read "
-            f"again. Received: {path}, where there is none."
-        )
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def is_tfds(data: Data):
+    return isinstance(data, str) and data.startswith(TFDS)
+
+
+def files_of(data: Data):
+    """The paths of the files that pairs are read from."""
+    if data is None or is_tfds(data):
+        return []
+    return [data] if isinstance(data, (str, Path)) else list(data)
+
+
+def sha256(data: Data):
+    """The hash of the files of pairs, by which they are known again.
+
+    None for a set of tensorflow-datasets: those have versions.
+    """
+    digest = hashlib.sha256()
+    for path in files_of(data):
+        if not Path(path).is_file():
+            raise ValueError(
+                "Sentence pairs must be in files, which can be read again. "
+                f"Received: {path}, where there is none."
+            )
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest() if files_of(data) else None
 
 
 def read_recipe(folder):
@@ -63,7 +91,7 @@ def read_recipe(folder):
         check_data(recipe, about["data"], about["skip_bad_rows"])
         for name, allowed in (
             ("seed", int),
-            ("data", str | None),
+            ("data", str | list | None),
             ("data_sha256", str | None),
             ("skip_bad_rows", bool),
         ):
@@ -79,13 +107,13 @@ def read_recipe(folder):
 
 
 def check_unchanged(about):
-    """Makes sure that the file of a run's pairs is what it was."""
-    path = about["data"]
-    if path is not None and sha256(path) != about["data_sha256"]:
+    """Makes sure that the files of a run's pairs are what they were."""
+    if sha256(about["data"]) != about["data_sha256"]:
+        names = " and ".join(files_of(about["data"]))
         raise ValueError(
-            "The test pairs of a run are those of the file as it was trained "
-            f"on. Received: {path}, which has changed since. Bring the file "
-            "back, or score all pairs of a file with --data."
+            "The test pairs of a run are those of the files as it was trained "
+            f"on. Received: {names}, changed since. Bring the files back, or "
+            "score all pairs of others with --data."
         )
 
 
@@ -120,11 +148,13 @@ def check_same(folder, about):
     """Makes sure that the folder's run is the one that `about` describes."""
     before, _ = read_recipe(folder)
     before, now = ({**x["choices"], **x} for x in (before, about))
+    for run in (before, now):
+        # Files are known by their hash, however their paths are typed.
+        run["data"] = run["data"] if is_tfds(run["data"]) else None
     changed = [
         f"{name}={now[name]} instead of {before.get(name)}"
         for name in now
-        # Data are known by their hash, however their path is typed.
-        if name not in ("choices", "data") and now[name] != before.get(name)
+        if name != "choices" and now[name] != before.get(name)
     ]
     if changed:
         raise ValueError(

@@ -49,7 +49,7 @@ def score(recipe, model, pairs):
                 "chrf_confidence": same.confidence,
             }
         )
-    if recipe.dataset == "english_french" and recipe.tokenizer == "words":
+    if recipe.dataset == "english_french" and recipe.tokenizer == "word":
         aligned = model.align(sources, references)
         results["alignment"] = dataclasses.asdict(
             alignment_accuracy(

@@ -54,7 +54,7 @@ def main(arguments=None):
         about = run_folder.description(
             options.recipe,
             recipe,
-            options.data,
+            command.data_of(options),
             options.seed,
             options.skip_bad_rows,
         )
@@ -87,7 +87,10 @@ def prepare(run, recipe, options, folder):
         command.require(module)
     run.keras.utils.set_random_seed(options.seed)
     splits, left_out = run.read_splits(
-        recipe, options.data, options.seed, options.skip_bad_rows
+        recipe,
+        command.data_of(options),
+        options.seed,
+        options.skip_bad_rows,
     )
     model = run.make_model(recipe, splits[0])
     run.check_tokens(model, splits)

@@ -1,6 +1,14 @@
 """Readers, tokenizers and batches, and sets that are generated."""
 
 from keras_attention.data import synthetic
+from keras_attention.data.bpe_tokenizer import BPETokenizer
+from keras_attention.data.character_tokenizer import CharacterTokenizer
+from keras_attention.data.readers import (
+    SkippedRow,
+    read_aligned,
+    read_tfds,
+    read_tsv,
+)
 from keras_attention.data.tokenizers import (
     SentencePieceTokenizer,
     Tokenizer,
@@ -10,14 +18,14 @@ from keras_attention.data.tokenizers import (
     split_words,
 )
 from keras_attention.data.translation import (
-    SkippedRow,
     TranslationBatches,
     filter_by_length,
-    read_tsv,
     split_blocks,
 )
 
 __all__ = [
+    "BPETokenizer",
+    "CharacterTokenizer",
     "SentencePieceTokenizer",
     "SkippedRow",
     "Tokenizer",
@@ -26,6 +34,8 @@ __all__ = [
     "filter_by_length",
     "join_words",
     "load_tokenizer",
+    "read_aligned",
+    "read_tfds",
     "read_tsv",
     "split_blocks",
     "split_words",

@@ -58,13 +58,24 @@ def split_words(text: str) -> list[str]:
     text = unicodedata.normalize("NFC", text)
     if text.isascii():
         return _WORD.findall(text)
+    return [text[m.start() : m.end()] for m in _word_matches(text)]
+
+
+def first_words(text, number):
+    """The text up to the end of its `number`th word, in Unicode form NFC."""
+    text = unicodedata.normalize("NFC", text)
+    ends = [0, *(match.end() for match in _word_matches(text))]
+    return text[: ends[number]] if number < len(ends) else text
+
+
+def _word_matches(text):
     # What belongs to the letter before it (a vowel sign of Hindi, an accent
     # that has no letter of its own) is no letter to `re`: take it for one.
     letters = "".join(
         "x" if unicodedata.category(c)[0] == "M" or c in _JOINERS else c
         for c in text
     )
-    return [text[m.start() : m.end()] for m in _WORD.finditer(letters)]
+    return _WORD.finditer(letters)
 
 
 def join_words(words: Iterable[str]) -> str:
@@ -122,7 +133,7 @@ class Tokenizer:
         Returns:
             One list of ids per text; an empty text gives an empty list.
         """
-        return [self._encode(text) for text in _check_texts(texts)]
+        return [self._encode(text) for text in check_texts(texts)]
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Names each id of one text, as for the axis of a figure.
@@ -310,7 +321,7 @@ class WordTokenizer(Tokenizer):
                 f"min_count={min_count}."
             )
         counts = Counter()
-        for text in _check_texts(texts):
+        for text in check_texts(texts):
             counts.update(split_words(text.lower() if lowercase else text))
         words = sorted(
             (word for word, count in counts.items() if count >= min_count),
@@ -354,7 +365,7 @@ class WordTokenizer(Tokenizer):
     @classmethod
     def _load_assets(cls, folder, config):
         path = folder / cls._VOCABULARY_FILE
-        lines = _read_text(path).split("\n")
+        lines = read_text(path).split("\n")
         if lines[-1] == "":
             lines.pop()
         try:
@@ -428,7 +439,8 @@ class SentencePieceTokenizer(Tokenizer):
         """Learns subwords from texts.
 
         The same texts and arguments give the same model: training runs on
-        one thread.
+        one thread. For one vocabulary of both languages pass the texts of
+        both: `train([*sources, *targets])`.
 
         Args:
             texts: The texts, one string each.
@@ -451,7 +463,7 @@ class SentencePieceTokenizer(Tokenizer):
                 '`model_type` must be "unigram" or "bpe". Received: '
                 f"model_type={model_type!r}."
             )
-        texts = [text for text in _check_texts(texts) if text.strip()]
+        texts = [text for text in check_texts(texts) if text.strip()]
         if not texts:
             raise ValueError(
                 "`texts` must hold at least one text with a word in it. "
@@ -506,7 +518,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     @classmethod
     def _load_assets(cls, folder, config):
-        return {"proto": _read_bytes(folder / cls._MODEL_FILE)}
+        return {"proto": read_bytes(folder / cls._MODEL_FILE)}
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
@@ -524,7 +536,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     """
     path = Path(folder) / _CONFIG_FILE
     try:
-        description = json.loads(_read_text(path))
+        description = json.loads(read_text(path))
         name, config = description["class_name"], description["config"]
         cls = Tokenizer._class_names[name]
         config = dict(config)
@@ -549,7 +561,8 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         ) from None
 
 
-def _check_texts(texts):
+def check_texts(texts):
+    """The texts as a list, or an error unless they are strings."""
     if isinstance(texts, (str, bytes)):
         raise ValueError(
             "`texts` must be a list of strings. Received: one "
@@ -589,7 +602,8 @@ def _check_vocabulary(vocabulary):
     return vocabulary
 
 
-def _read_bytes(path):
+def read_bytes(path):
+    """What a file of a saved tokenizer holds."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -599,8 +613,9 @@ def _read_bytes(path):
         ) from None
 
 
-def _read_text(path):
-    data = _read_bytes(path)
+def read_text(path):
+    """What a text file of a saved tokenizer holds."""
+    data = read_bytes(path)
     try:
         return data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

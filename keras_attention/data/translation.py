@@ -2,8 +2,6 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,98 +11,9 @@ from keras_attention.data.tokenizers import (
     PAD_ID,
     START_ID,
     Tokenizer,
+    first_words,
     split_words,
 )
-
-
-@dataclass(frozen=True)
-class SkippedRow:
-    """A row of a file that could not be used.
-
-    Args:
-        line: Its line, counted from 1.
-        reason: What is wrong with it.
-    """
-
-    line: int
-    reason: str
-
-
-def read_tsv(
-    path: str | Path, on_error: str = "raise"
-) -> tuple[list[tuple[str, str]], list[SkippedRow]]:
-    """Reads sentence pairs from a file with one `source TAB target` per line.
-
-    Args:
-        path: A UTF-8 text file. White space around a side is dropped, and so
-            is a byte order mark.
-        on_error: `"raise"` stops at the first row that cannot be used,
-            `"skip"` leaves such rows out and reports them.
-
-    Returns:
-        The pairs, and the rows left out (none with `on_error="raise"`).
-
-    Raises:
-        ValueError: If the file is missing or empty, or no row can be used;
-            with `on_error="raise"` also if a row is not UTF-8, has not two
-            columns, or has an empty side. The message names the line.
-    """
-    if on_error not in ("raise", "skip"):
-        raise ValueError(
-            '`on_error` must be "raise" or "skip". Received: '
-            f"on_error={on_error!r}."
-        )
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(
-            "`path` must be a file of sentence pairs. Received: "
-            f"path={str(path)!r} ({error.strerror})."
-        ) from None
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    if not lines:
-        raise ValueError(
-            f"{path} must hold at least one `source TAB target` line. "
-            "Received: an empty file."
-        )
-    pairs, skipped = [], []
-    for number, line in enumerate(lines, 1):
-        pair, problem = _parse_row(line)
-        if problem is None:
-            pairs.append(pair)
-        elif on_error == "skip":
-            skipped.append(SkippedRow(number, problem))
-        else:
-            raise ValueError(
-                "Each line must be UTF-8 text with a source and a target "
-                f"sentence, separated by one tab. Received: {path}, line "
-                f'{number}: {problem}. Correct the line, or use on_error="skip"'
-                " to leave such lines out."
-            )
-    if not pairs:
-        raise ValueError(
-            f"{path} must hold at least one `source TAB target` line. "
-            f"Received: {len(skipped)} lines, none of them usable; line "
-            f"{skipped[0].line}: {skipped[0].reason}."
-        )
-    return pairs, skipped
-
-
-def _parse_row(line):
-    try:
-        columns = line.decode("utf-8").split("\t")
-    except UnicodeDecodeError as error:
-        byte = line[error.start]
-        return None, f"byte 0x{byte:02x} at column {error.start} is not UTF-8"
-    if len(columns) != 2:
-        found = "1 column" if len(columns) == 1 else f"{len(columns)} columns"
-        return None, f"{found} instead of 2"
-    source, target = (column.strip() for column in columns)
-    if not source or not target:
-        return None, f"the {'target' if source else 'source'} is empty"
-    return (source, target), None
 
 
 def split_blocks(
@@ -141,7 +50,10 @@ def split_blocks(
 
 
 def filter_by_length(
-    pairs: Sequence[tuple[str, str]], max_words: int, min_words: int = 1
+    pairs: Sequence[tuple[str, str]],
+    max_words: int,
+    min_words: int = 1,
+    truncate: bool = False,
 ) -> tuple[list[tuple[str, str]], int]:
     """Keeps the pairs whose two sides have a number of words in a range.
 
@@ -149,9 +61,13 @@ def filter_by_length(
         pairs: Pairs of source and target sentence.
         max_words: Most words of a side, counted by `split_words`.
         min_words: Fewest words of a side.
+        truncate: Whether to cut a side with more words behind the last one
+            allowed, instead of dropping the pair. What is left of one side
+            then need not translate what is left of the other: for long texts
+            whose beginnings belong together, such as articles and summaries.
 
     Returns:
-        The pairs kept, in their order, and how many were dropped.
+        The pairs kept, in their order, and how many were dropped or cut.
 
     Raises:
         ValueError: If the range is empty.
@@ -159,18 +75,24 @@ def filter_by_length(
     Examples:
         >>> filter_by_length([("a b", "c"), ("a b c", "d e f")], max_words=2)
         ([('a b', 'c')], 1)
+        >>> filter_by_length([("a, b c", "d")], max_words=2, truncate=True)
+        ([('a,', 'd')], 1)
     """
     if not 0 <= min_words <= max_words:
         raise ValueError(
             "Lengths must satisfy 0 <= `min_words` <= `max_words`. Received: "
             f"min_words={min_words}, max_words={max_words}."
         )
-    kept = [
-        pair
-        for pair in pairs
-        if all(min_words <= len(split_words(s)) <= max_words for s in pair)
-    ]
-    return kept, len(pairs) - len(kept)
+    kept, affected = [], 0
+    for pair in pairs:
+        counts = [len(split_words(text)) for text in pair]
+        fits = max(counts) <= max_words
+        affected += not fits or min(counts) < min_words
+        if min(counts) >= min_words and fits:
+            kept.append(pair)
+        elif min(counts) >= min_words and truncate:
+            kept.append(tuple(first_words(text, max_words) for text in pair))
+    return kept, affected
 
 
 class TranslationBatches(keras.utils.PyDataset):

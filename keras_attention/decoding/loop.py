@@ -8,7 +8,6 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-
 # The entry of a state that a search neither expands nor reorders.
 SHARED = "shared"
 

@@ -68,6 +68,7 @@ class Translator(Model):
     """
 
     attends = True
+    pad_token_id = 0
 
     def __init__(
         self, *args, source_tokenizer=None, target_tokenizer=None, **kwargs
@@ -75,8 +76,6 @@ class Translator(Model):
         super().__init__(*args, **kwargs)
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
-
-    pad_token_id = 0
 
     def start(self, encoder_token_ids, max_length, num_beams):
         raise NotImplementedError("A translator defines `start`.")

@@ -97,7 +97,7 @@ def rate(value, name):
     """Returns `value` as a float, or raises unless it is in [0, 1)."""
     if not isinstance(value, numbers.Real) or not 0 <= float(value) < 1:
         raise ValueError(
-            f"`{name}` must be a number in [0, 1), the share to drop. "
+            f"`{name}` must be a number in [0, 1), a share. "
             f"Received: {name}={value!r}. Pass 0 for none."
         )
     return float(value)

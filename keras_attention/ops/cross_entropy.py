@@ -4,11 +4,12 @@ from keras_attention.ops.blocks import with_gradient
 from keras_attention.ops.softmax import wide_dtype
 
 
-def sparse_cross_entropy(labels, logits):
+def sparse_cross_entropy(labels, logits, label_smoothing=0.0):
     """Minus the log probability of labels, holding one tensor of logits.
 
-        loss        = log sum_v exp(logits[v]) - logits[label]
-        d loss / dv = softmax(logits)[v] - (v == label)
+        loss        = log sum_v exp(logits[v]) - sum_v target[v] logits[v]
+        d loss / dv = softmax(logits)[v] - target[v]
+        target[v]   = (1 - e) (v == label) + e / V
 
     Written out, automatic gradients keep three or four tensors of the size of
     the logits, which are the largest there are in training a language model.
@@ -16,6 +17,7 @@ def sparse_cross_entropy(labels, logits):
     Args:
         labels: Integers `(...)`, from 0 to V - 1.
         logits: `(..., V)`.
+        label_smoothing: e, the share of each target that goes to all V alike.
 
     Returns:
         `(...)`, float32 or wider.
@@ -29,14 +31,21 @@ def sparse_cross_entropy(labels, logits):
         total = ops.sum(ops.exp(numbers - highest), axis=-1, keepdims=True)
         normalizer = highest + ops.log(total)  # (..., 1)
         chosen = ops.cast(ops.take_along_axis(logits, labels, -1), wide)
-        return (normalizer - chosen)[..., 0], normalizer
+        loss = normalizer - chosen
+        if label_smoothing:
+            # A mean of distances, since large logits would drown them.
+            missed = ops.mean(normalizer - numbers, axis=-1, keepdims=True)
+            loss = (1 - label_smoothing) * loss + label_smoothing * missed
+        return loss[..., 0], normalizer
 
     def backward(inputs, normalizer, upstream):
         (logits,) = inputs
         upstream = ops.expand_dims(upstream, -1)
         scores = ops.exp(ops.cast(logits, wide) - normalizer)
         words = ops.arange(logits.shape[-1], dtype="int32")
-        gradient = ops.where(words == labels, scores - 1, scores) * upstream
+        rest = scores - label_smoothing / logits.shape[-1]
+        right = rest - (1 - label_smoothing)
+        gradient = ops.where(words == labels, right, rest) * upstream
         return (ops.cast(gradient, logits.dtype),)
 
     return with_gradient(forward, backward)(logits)

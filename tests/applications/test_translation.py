@@ -139,7 +139,7 @@ def test_evaluate_reads_the_rows_that_the_run_was_trained_on(
 ):
     path = tmp_path / "pairs.tsv"
     path.write_text("".join(["a\tb\tc\n", *WOLVES, *"\n" * 11]))
-    choices = dict(dataset="tsv", validation_pairs=1, test_pairs=3)
+    choices = dict(dataset="pairs", validation_pairs=1, test_pairs=3)
     run = copy_run(smoke, tmp_path / "run", path, True, **choices)
     evaluate.main([str(run)])
     printed = capsys.readouterr().out
@@ -161,12 +161,12 @@ def test_data_of_a_resumed_run_are_known_by_what_they_hold(
 ):
     path = tmp_path / "pairs.tsv"
     path.write_text("".join(WOLVES))
-    run = copy_run(smoke, tmp_path / "run", path, dataset="tsv")
+    run = copy_run(smoke, tmp_path / "run", path, dataset="pairs")
     about = json.loads((run / "recipe.json").read_text())
     assert about["data"] == str(path)
     path.rename(tmp_path / "moved.tsv")
     monkeypatch.chdir(tmp_path)
-    resume = ("--set", "dataset=tsv", "--data", "moved.tsv", "--resume")
+    resume = ("--set", "dataset=pairs", "--data", "moved.tsv", "--resume")
     run_smoke(run, *resume)
     assert "nothing to resume" in capsys.readouterr().out
     (tmp_path / "moved.tsv").write_text("".join(WOLVES[1:]))
@@ -258,6 +258,160 @@ def test_a_file_of_pairs_trains_within_a_cpu_budget(tmp_path, capsys):
     assert metrics["results"]["num_beams"] == 2
     assert "val_bleu" in metrics["history"][0]
     assert "alignment" not in metrics["results"]
+
+
+def write_sides(folder, pairs):
+    """Two files that are line-aligned, and the arguments that name them."""
+    arguments = []
+    for name, texts in zip(("source", "target"), pairs, strict=True):
+        path = folder / f"text.{name}"
+        path.write_text("".join(f"{text}\n" for text in texts), "utf-8")
+        arguments += [f"--{name}-file", str(path)]
+    return arguments
+
+
+def test_two_files_train_by_every_other_choice(tmp_path, capsys):
+    pairs = experiment.english_french_splits(70, 0, 0, seed=1, max_words=5)[0]
+    sides = write_sides(tmp_path, experiment.two_sides(pairs))
+    choices = ["dataset=pairs", "validation_pairs=8", "test_pairs=4"]
+    choices += ["tokenizer=bpe", "vocabulary_size=270", "joint_vocabulary=True"]
+    choices += ["label_smoothing=0.1", "schedule=transformer", "clipnorm=None"]
+    choices += ["average_last=2", "tokens_per_batch=160", "embedding_dim=7"]
+    choices += ["hidden_dim=5", "steps=4", "steps_per_epoch=2"]
+    run = tmp_path / "run"
+    run_smoke(run, *sides, "--set", *choices)
+    about = json.loads((run / "recipe.json").read_text())
+    assert about["data"] == [sides[1], sides[3]]
+    assert read_metrics(run)["results"]["pairs"] == 4
+    model, recipe, about = experiment.read_run(run)
+    test = experiment.read_splits(recipe, about["data"], 0)[0][-1]
+    assert test == [(pair.source, pair.target) for pair in pairs[-4:]]
+    for tokenizer in (model.source_tokenizer, model.target_tokenizer):
+        assert type(tokenizer).__name__ == "BPETokenizer"
+    texts = [pairs[0].source, pairs[0].target]
+    ids = model.source_tokenizer.tokenize(texts)
+    assert ids == model.target_tokenizer.tokenize(texts)
+
+    (tmp_path / "text.target").write_text("changed\n" * 70)
+    text = refusal(capsys, evaluate.main, run)
+    assert "text.source and " in text and "text.target, changed since" in text
+
+
+def test_choices_of_training_reach_optimizer_loss_and_callbacks(tmp_path):
+    pairs = experiment.read_splits(RECIPES["smoke"], None, 0)[0][1]
+    plain = experiment.make_model(RECIPES["smoke"], pairs)
+    assert plain.optimizer.clipnorm == 1.0
+    assert plain.loss.label_smoothing == 0.0
+    recipe = make_recipe(
+        "smoke",
+        ["schedule=transformer", "learning_rate=0.3", "warmup_steps=7"]
+        + ["label_smoothing=0.2", "clipnorm=0.5", "average_last=3"],
+    )
+    model = experiment.make_model(recipe, pairs)
+    assert model.optimizer.clipnorm == 0.5
+    assert model.loss.label_smoothing == 0.2
+    rate = model.optimizer._learning_rate
+    rates = [float(rate(step)) for step in range(30)]
+    assert rates.index(max(rates)) == 6
+    assert max(rates) == pytest.approx(0.3)
+    assert rates[27] == pytest.approx(0.15)  # step 28, four times as far
+    for choice, name in ((recipe, "AverageWeights"), (None, "BestWeights")):
+        callbacks = experiment.make_callbacks(
+            choice or RECIPES["smoke"], pairs, tmp_path
+        )
+        (kept,) = callbacks[-1].callbacks
+        assert type(kept).__name__ == name and kept in callbacks
+    assert experiment.make_callbacks(recipe, pairs, tmp_path)[-2].last == 3
+
+
+@pytest.mark.parametrize("name", ["word", "sentencepiece", "bpe", "character"])
+def test_tokenizers_are_of_their_side_or_joint(name):
+    size = {"sentencepiece": 60, "bpe": 270}.get(name)
+    choices = [f"tokenizer={name}", f"vocabulary_size={size}"]
+    pairs = experiment.english_french_splits(70, 0, 0, seed=1, max_words=5)[0]
+    one, other = experiment.make_tokenizers(
+        make_recipe("smoke", choices), pairs
+    )
+    assert type(one) is type(other) is experiment.TOKENIZERS[name]
+    assert one.fingerprint() != other.fingerprint()
+    one, other = experiment.make_tokenizers(
+        make_recipe("smoke", [*choices, "joint_vocabulary=True"]), pairs
+    )
+    assert one is other
+    for text in (pairs[0].source, pairs[0].target):
+        assert one.detokenize(one.tokenize([text])) == [text]
+
+
+@pytest.fixture
+def tiny_sets(tmp_path, monkeypatch):
+    """Sets of tensorflow-datasets with three splits and with one."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    for folder, splits in (
+        ("three", {"train": 7, "validation": 2, "test": 3}),
+        ("one", {"train": 7}),
+    ):
+        (tmp_path / folder).mkdir()
+        for split, number in splits.items():
+            for side in ("en", "fr"):
+                path = tmp_path / folder / f"{side}.{split}.txt"
+                path.write_text(
+                    "".join(f"{side} {split} {i}\n" for i in range(number))
+                )
+
+    def builder(name, **_):
+        return tfds.folder_dataset.TranslateFolder(str(tmp_path / name))
+
+    monkeypatch.setattr(tfds, "builder", builder)
+
+
+def test_a_set_keeps_its_splits_or_is_cut_into_blocks(tiny_sets):
+    choices = ["dataset=pairs", "validation_pairs=1", "test_pairs=2"]
+    recipe = make_recipe("smoke", choices)
+    for name, splits in (
+        ("three", {"train": 7, "validation": 2, "test": 3}),
+        ("one", {"train": 4, "train 4": 1, "train 5": 2}),
+    ):
+        blocks, left_out = experiment.read_splits(
+            recipe, f"tfds:{name},en,fr", 0
+        )
+        assert [len(block) for block in blocks] == list(splits.values())
+        for block, split in zip(blocks, splits, strict=True):
+            assert block[0][0].startswith(f"en {split}")
+            assert block[0][1].startswith(f"fr {split}")
+        assert left_out == 0
+    blocks, _ = experiment.read_splits(recipe, "tfds:three,fr,en", 0)
+    assert blocks[2][0] == ("fr test 0", "en test 0")
+    assert len(experiment.read_test_pairs("tfds:three,en,fr")) == 3
+    assert len(experiment.read_test_pairs("tfds:one,en,fr")) == 7
+
+
+def test_a_set_of_a_run_is_known_by_its_name(smoke, tmp_path, capsys):
+    run = copy_run(smoke, tmp_path / "run", "tfds:three", dataset="pairs")
+    arguments = ("--recipe", "smoke", "--output", run, "--resume")
+    arguments += ("--set", "dataset=pairs", "--data")
+    text = refusal(capsys, train.main, *arguments, "tfds:one")
+    assert "data=tfds:one instead of tfds:three" in text
+    train.main([str(x) for x in (*arguments, "tfds:three")])
+    assert "nothing to resume" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("sides", "message"),
+    [
+        ((["a", "b", "c"], ["d", "e"]), "with 3, .*text.target with 2; line 3"),
+        (([], ["d"]), "text.source must hold .*Received: an empty file"),
+        ((["a", ""], ["d", "e"]), "text.target, line 2: the source is empty"),
+        ((["a"] * 9, ["d"] * 9), "Received: 9 pairs, validation=50"),
+    ],
+)
+def test_files_that_do_not_fit_stop_a_run_before_it_begins(
+    tmp_path, capsys, sides, message
+):
+    arguments = write_sides(tmp_path, sides)
+    arguments += ["--recipe", "smoke", "--set", "dataset=pairs"]
+    arguments += ["--output", tmp_path / "run"]
+    assert re.search(message, refusal(capsys, train.main, *arguments))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -381,6 +535,7 @@ def test_the_comparison_trains_by_the_choices_it_was_given(
         ]
         assert (options.recipe, options.seed) == ("rnn_search_small", 3)
         assert (options.data, options.threads) == (str(data), 2)
+        assert options.source_file is options.target_file is None
         assert options.skip_bad_rows and not options.resume
 
 
@@ -390,7 +545,7 @@ def test_the_comparison_trains_by_the_choices_it_was_given(
         (["--set", "steps=60"], "steps=60 instead of 240"),
         (["--set", "nosuch=3"], "Received: nosuch=3"),
         (["--set", "attention=mean"], "differ by their attention"),
-        (["--data", "/nosuch.tsv"], "dataset=tsv reads `--data`"),
+        (["--data", "/nosuch.tsv"], "dataset=pairs reads `--data`"),
         (["--recipe", "big"], "recipes are demo, smoke"),
         ([], "mean_0/metrics.json (KeyError('sure'))"),
     ],
@@ -417,11 +572,38 @@ def test_the_comparison_refuses_runs_of_something_else(
         (["--set", "dropout=1"], "Received: dropout=1.0"),
         (["--set", "attention=soft"], "additive, mean. Received: att.*soft"),
         (["--set", "length_limits=(3,2)"], r"ascend. Received: .*\(3, 2\)"),
-        (["--set", "tokenizer=subwords"], "need a `vocabulary_size`"),
+        (["--set", "tokenizer=bpe"], "need a `vocabulary_size`"),
         (["--set", "min_words=2"], "Received: min_words=2"),
         (["--set", "preset=huge"], "Received: preset='huge'"),
-        (["--data", "x.tsv"], "dataset=tsv reads `--data`"),
+        (["--data", "x.tsv"], "dataset=pairs reads `--data`"),
         (["--recipe", "rnn_search_small"], "Add --data pairs.tsv"),
+        (["--source-file", "a"], "--target-file. Received: --source-file."),
+        (
+            ["--source-file", "a", "--target-file", "b", "--data", "c"],
+            "Received: --data and --source-file and --target-file",
+        ),
+        (["--source-file", "a", "--target-file", "b"], "dataset=pairs reads"),
+        (
+            ["--source-file", "/no", "--target-file", "b"]
+            + ["--set", "dataset=pairs"],
+            "Received: /no, where there is none",
+        ),
+        (["--data", "tfds:", "--set", "dataset=pairs"], "must be named"),
+        (
+            ["--data", "tfds:x,en", "--set", "dataset=pairs"],
+            "tfds:NAME,SOURCE,TARGET. Received: tfds:x,en",
+        ),
+        (
+            ["--data", "tfds:no_such_set", "--set", "dataset=pairs"],
+            "name='no_such_set'",
+        ),
+        (["--set", "label_smoothing=1"], "Received: label_smoothing=1.0"),
+        (["--set", "average_last=0"], "positive. Received: average_last=0"),
+        (["--set", "schedule=linear"], "cosine, transformer. Received: sch"),
+        (
+            ["--set", "schedule=transformer", "budget_cpu_minutes=3"],
+            "budget_cpu_minutes=3.0. Add",
+        ),
         (["--set", "jit_compile=maybe"], "True, False, auto. Received: jit_"),
         (["--set", "steps_per_epoch=1", "num_buckets=4"], "must be at least 2"),
         (["--skip-bad-rows"], "reads `--data`. Received: --skip-bad-rows"),
@@ -444,7 +626,7 @@ def test_train_refuses_bad_arguments_in_a_sentence(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "must be a file of sentence pairs"),
+        (None, "Sentence pairs must be in files"),
         (b"", "an empty file"),
         (b"a\tb\nno tab\n", "line 2: 1 column instead of 2"),
         (b"a\tb\nc\td\n\xff\te\n", "line 3: byte 0xff at column 0"),

@@ -3,6 +3,8 @@ import json
 import keras
 import pytest
 
+from keras_attention.data.bpe_tokenizer import BPETokenizer
+from keras_attention.data.character_tokenizer import CharacterTokenizer
 from keras_attention.data.tokenizers import (
     SPECIAL_TOKENS,
     SentencePieceTokenizer,
@@ -21,11 +23,17 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(params=["word", "sentencepiece"], scope="module")
+MAKERS = {
+    "word": lambda: WordTokenizer.train(TEXTS, lowercase=False),
+    "sentencepiece": lambda: SentencePieceTokenizer.train(TEXTS * 5, 55),
+    "bpe": lambda: BPETokenizer.train(TEXTS * 5, 283),
+    "character": lambda: CharacterTokenizer.train([*TEXTS, "[]"]),
+}
+
+
+@pytest.fixture(params=MAKERS, scope="module")
 def tokenizer(request):
-    if request.param == "word":
-        return WordTokenizer.train(TEXTS, lowercase=False)
-    return SentencePieceTokenizer.train(TEXTS * 5, vocabulary_size=55)
+    return MAKERS[request.param]()
 
 
 @pytest.mark.parametrize(
@@ -92,6 +100,7 @@ def test_a_saved_tokenizer_is_read_without_knowing_its_class(
     assert type(read) is type(tokenizer)
     assert read.get_config() == tokenizer.get_config()
     assert read.tokenize(TEXTS) == tokenizer.tokenize(TEXTS)
+    assert read.fingerprint() == tokenizer.fingerprint()
 
 
 def test_the_config_rebuilds_the_tokenizer_also_through_keras(tokenizer):
@@ -250,3 +259,15 @@ def test_sentencepiece_training_is_deterministic_and_lowercases():
     assert one.detokenize(one.tokenize(["The CAT"])) == ["the cat"]
     bpe = SentencePieceTokenizer.train(TEXTS * 5, 70, model_type="bpe")
     assert bpe.detokenize(bpe.tokenize(TEXTS)) == TEXTS
+
+
+def test_one_call_learns_the_subwords_of_two_languages():
+    english, spanish = TEXTS[:2] * 9, TEXTS[3:] * 9
+    for cls, size in ((SentencePieceTokenizer, 44), (BPETokenizer, 300)):
+        joint = cls.train([*english, *spanish], size)
+        for texts in (english, spanish):
+            (ids,) = joint.tokenize(texts[:1])
+            assert joint.detokenize([ids]) == texts[:1]
+            assert len(ids) < len(texts[0].encode())
+    only = SentencePieceTokenizer.train(english, 28)
+    assert only.unk_id in only.tokenize(spanish[:1])[0]

@@ -7,10 +7,8 @@ import pytest
 
 from keras_attention.data.tokenizers import WordTokenizer
 from keras_attention.data.translation import (
-    SkippedRow,
     TranslationBatches,
     filter_by_length,
-    read_tsv,
     split_blocks,
 )
 
@@ -43,59 +41,6 @@ def len_of(batches):
     return batches.num_batches
 
 
-def write(tmp_path, data):
-    path = tmp_path / "pairs.tsv"
-    path.write_bytes(data)
-    return path
-
-
-def test_read_tsv_gives_stripped_pairs(tmp_path):
-    data = "\ufeffone \tuno\r\ntwo cats\tdos gatos\n".encode()
-    pairs, skipped = read_tsv(write(tmp_path, data))
-    assert pairs == [("one", "uno"), ("two cats", "dos gatos")]
-    assert skipped == []
-
-
-BAD_ROWS = [
-    (b"a\tb\none column\n", 2, "1 column instead of 2"),
-    (b"a\tb\tc\n", 1, "3 columns instead of 2"),
-    (b"a\tb\n\nc\td\n", 2, "1 column instead of 2"),
-    (b"a\tb\nc\t \n", 2, "the target is empty"),
-    (b"\tb\n", 1, "the source is empty"),
-    (b"a\tb\nc\td\ne\tcaf\xe9\n", 3, "byte 0xe9 at column 5 is not UTF-8"),
-]
-
-
-@pytest.mark.parametrize("data, line, reason", BAD_ROWS)
-def test_a_bad_row_is_named_by_its_line(tmp_path, data, line, reason):
-    with pytest.raises(ValueError, match=f"line {line}: {reason}"):
-        read_tsv(write(tmp_path, data))
-
-
-def test_bad_rows_are_skipped_and_reported_on_request(tmp_path):
-    data = b"a\tb\nbad\n\xff\tc\nd\te\n\tf\n"
-    pairs, skipped = read_tsv(write(tmp_path, data), on_error="skip")
-    assert pairs == [("a", "b"), ("d", "e")]
-    assert skipped == [
-        SkippedRow(2, "1 column instead of 2"),
-        SkippedRow(3, "byte 0xff at column 0 is not UTF-8"),
-        SkippedRow(5, "the source is empty"),
-    ]
-
-
-def test_a_file_without_pairs_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="Received: an empty file"):
-        read_tsv(write(tmp_path, b""))
-    with pytest.raises(ValueError, match="2 lines, none of them usable"):
-        read_tsv(write(tmp_path, b"a\nb\n"), on_error="skip")
-    with pytest.raises(ValueError, match="none.tsv.*No such file"):
-        read_tsv(tmp_path / "none.tsv")
-    with pytest.raises(ValueError, match="directory"):
-        read_tsv(tmp_path)
-    with pytest.raises(ValueError, match="on_error='ignore'"):
-        read_tsv(tmp_path, on_error="ignore")
-
-
 def test_blocks_are_contiguous_and_cover_everything():
     blocks = split_blocks(list(range(23)), validation=5, test=7)
     assert [len(block) for block in blocks] == [11, 5, 7]
@@ -110,6 +55,17 @@ def test_the_length_filter_looks_at_both_sides_and_counts():
     assert filter_by_length(pairs, 2, min_words=2) == ([("a b", "c d")], 3)
     with pytest.raises(ValueError, match="min_words=3, max_words=2"):
         filter_by_length(pairs, 2, min_words=3)
+
+
+def test_long_sides_are_cut_on_request_and_counted():
+    pairs = [("a b", "c"), ("a, cat's b", "niño  हिन्दी भाषा"), ("a", "")]
+    cut = [("a b", "c"), ("a, cat", "niño  हिन्दी भाषा")]
+    assert filter_by_length(pairs, 3, truncate=True) == (cut, 2)
+    assert filter_by_length(pairs, 3) == (cut[:1], 2)
+    cut = [("a", "c"), ("a", "niño"), ("a", "")]
+    assert filter_by_length(pairs, 1, 0, truncate=True) == (cut, 2)
+    cut = [("", "")] * 3
+    assert filter_by_length(pairs, 0, 0, truncate=True) == (cut, 3)
 
 
 def test_a_batch_teaches_each_next_token():
