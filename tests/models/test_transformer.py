@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_attention.data import TranslationBatches, WordTokenizer
 from keras_attention.decoding import beam_search, greedy
 from keras_attention.losses import SparseCategoricalCrossentropy
 from keras_attention.models import Transformer
@@ -324,3 +325,53 @@ def test_published_sizes_have_the_published_numbers_of_weights():
 def test_bad_arguments_are_told(options, message):
     with pytest.raises(ValueError, match=message):
         Transformer(**{**SIZES, **options})
+
+
+@pytest.mark.one_backend
+def test_it_learns_to_reverse_and_answers_alike_after_a_reload(tmp_path):
+    """Compiled by XLA, from strings to strings; needs every position."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    letters = "abcdefghij"
+
+    def pairs(number):
+        rows = [
+            [letters[i] for i in rng.integers(0, 10, rng.integers(4, 9))]
+            for _ in range(number)
+        ]
+        return [(" ".join(row), " ".join(row[::-1])) for row in rows]
+
+    training, test = pairs(6400), pairs(100)
+    tokenizer = WordTokenizer.train(list(letters))
+    model = Transformer.from_preset(
+        "transformer_tiny",
+        dropout=0.0,
+        share_embeddings=True,
+        source_tokenizer=tokenizer,
+        target_tokenizer=tokenizer,
+    )
+    batches = TranslationBatches.from_text(
+        training, tokenizer, tokenizer, num_buckets=1
+    )
+    epochs = 6
+    model.compile(
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(
+                2e-3, epochs * batches.num_batches
+            )
+        ),
+        SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+        jit_compile=True,
+    )
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
+    sources, expected = zip(*test, strict=True)
+    found = model.translate(sources, num_beams=3)
+    right = [x.text == y for x, y in zip(found, expected, strict=True)]
+    assert sum(right) >= 97
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    for one, other in zip(
+        found, again.translate(sources, num_beams=3), strict=True
+    ):
+        assert one.text == other.text
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
