@@ -12,7 +12,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from benchmarks import luong_nmt, rnn_search, scaling
+from benchmarks import luong_nmt, rnn_search, scaling, transformer
 from benchmarks.steps import forward, forward_and_backward, normal
 from keras_attention import layers
 
@@ -349,6 +349,58 @@ ROWS = {
         amount=luong_nmt.WORDS,
         unit="target words",
     ),
+    **{
+        f"transformer-{search}-{name}": Row(
+            f"Transformer, {about}, 6 + 6 layers, D=512, 8 heads, B=32, S=20, "
+            f"32 tokens, V=8000; peer {peer_name}",
+            transformer.search(num_beams),
+            peer(num_beams),
+            backends=backends,
+            peer_backend=peer_backend,
+            amount=transformer.TOKENS,
+            unit="tokens",
+            bars={
+                backend: Bar(faster=bar)
+                for backend in backends
+                if backend != "torch"
+            },
+        )
+        for search, about, num_beams, bars in (
+            ("greedy", "greedy search", 1, (1.2, 1.1, 0.7)),
+            ("beam-4", "search with four beams", 4, (2.0, 1.1, 0.7)),
+        )
+        for bar, (name, peer_name, peer, backends, peer_backend) in zip(
+            bars, transformer.PEERS, strict=True
+        )
+    },
+    **{
+        f"transformer-20-of-{most}": Row(
+            f"Transformer, greedy search of 20 tokens with max_length={most}, "
+            "the same sizes, ours alone",
+            transformer.some_of(20, most),
+            None,
+            bars=dict.fromkeys(
+                EVERYWHERE, Bar(slower_than=("transformer-20-of-64", 1.3))
+            )
+            if most == 512
+            else {},
+        )
+        for most in (64, 512)
+    },
+    **{
+        f"transformer-from-{position}": Row(
+            f"Transformer, greedy search, the 20 tokens from position "
+            f"{position} on, the same sizes, ours alone",
+            transformer.tokens_from(position),
+            None,
+            bars=dict.fromkeys(
+                EVERYWHERE, Bar(slower_than=("transformer-from-20", 1.3))
+            )
+            if position == 200
+            else {},
+        )
+        for position in (20, 200)
+    },
     "import": Row(
         "`import keras_attention` after `import keras`", import_package, None
     ),

@@ -1,10 +1,12 @@
 """Transformer, and the same sizes in keras-hub, transformers, CTranslate2."""
 
 import tempfile
+from functools import partial
 
+import keras
 import numpy as np
+from keras import ops
 
-from benchmarks.steps import forward
 from keras_attention.decoding import beam_search, greedy
 from keras_attention.models import Transformer
 
@@ -19,38 +21,84 @@ def source():
     return rng.integers(4, VOCABULARY, (BATCH, SOURCE), dtype="int32")
 
 
-def search(num_beams, max_length=TARGET):
+def search(num_beams):
     """All sentences take all steps: the end is never likely enough."""
+    return lambda: partial(decoder(num_beams, TARGET), TARGET)
+
+
+def some_of(length, max_length):
+    """A greedy search that ends after `length` of `max_length` tokens."""
+    return lambda: partial(decoder(1, max_length), length)
+
+
+def tokens_from(position, number=20):
+    """So many tokens from a position on, by what they add to a search."""
 
     def make():
-        model = Transformer(
-            VOCABULARY,
-            VOCABULARY,
-            num_layers=LAYERS,
-            hidden_dim=HIDDEN,
-            num_heads=HEADS,
-            intermediate_dim=INTERMEDIATE,
-            share_embeddings=True,
-            output_bias=True,
-        )
-        model.output_layer.bias.assign(no_end())
-        options: dict = dict(
-            start_token=START, end_token=END, max_length=max_length
-        )
+        decode = decoder(1, max_length=256)
 
-        def decode(ids):
-            memory, state = model.start(ids, max_length, num_beams)
-            if num_beams == 1:
-                decoded = greedy(model.step, memory, state, **options)
-            else:
-                decoded = beam_search(
-                    model.step, memory, state, num_beams=num_beams, **options
-                )
-            return decoded.token_ids
+        def step():
+            decode(position + number)
 
-        return forward(decode, [source()])
+        def times(clock, steps):
+            return [
+                time_of(clock, decode, position + number)
+                - time_of(clock, decode, position)
+                for _ in range(steps)
+            ]
+
+        step.times = times
+        return step
 
     return make
+
+
+def time_of(clock, function, argument):
+    start = clock()
+    function(argument)
+    return clock() - start
+
+
+def decoder(num_beams, max_length):
+    """Takes the length at which all sentences are cut."""
+    model = Transformer(
+        VOCABULARY,
+        VOCABULARY,
+        num_layers=LAYERS,
+        hidden_dim=HIDDEN,
+        num_heads=HEADS,
+        intermediate_dim=INTERMEDIATE,
+        share_embeddings=True,
+        output_bias=True,
+    )
+    model.output_layer.bias.assign(no_end())
+    model.compile(jit_compile=keras.backend.backend() != "torch")
+    options: dict = dict(
+        start_token=START, end_token=END, max_length=max_length
+    )
+
+    def decode(ids, limits):
+        memory, state = model.start(ids, max_length, num_beams)
+        arguments = (model.step, memory, state)
+        if num_beams == 1:
+            decoded = greedy(*arguments, max_lengths=limits, **options)
+        else:
+            decoded = beam_search(
+                *arguments,
+                num_beams=num_beams,
+                max_lengths=limits,
+                **options,
+            )
+        return decoded.token_ids
+
+    compiled = model.compile_function("decode", decode)
+    ids = ops.convert_to_tensor(source())
+
+    def run(length):
+        limits = ops.full((BATCH,), length, "int32")
+        return ops.convert_to_numpy(compiled(ids, limits))
+
+    return run
 
 
 def no_end():
@@ -138,9 +186,10 @@ def ctranslate2_search(num_beams, compute_type="float32"):
 
 def fill(spec, rng):
     """Gives every variable of a specification random values."""
-    draw = lambda *shape: (  # noqa: E731
-        0.05 * rng.standard_normal(shape)
-    ).astype("float32")
+
+    def draw(*shape):
+        return (0.05 * rng.standard_normal(shape)).astype("float32")
+
     embeddings = draw(VOCABULARY, HIDDEN)
     spec.encoder.embeddings[0].weight = embeddings
     spec.decoder.embeddings.weight = embeddings
@@ -149,13 +198,11 @@ def fill(spec, rng):
         side.scale_embeddings = True
         side.position_encodings.encodings = draw(512, HIDDEN)
         for layer in side.layer:
-            attentions = [(layer.self_attention, (3 * HIDDEN, HIDDEN))]
+            attentions = [(layer.self_attention, [3 * HIDDEN, HIDDEN])]
             if side is spec.decoder:
-                attentions.append(
-                    (layer.attention, (HIDDEN, 2 * HIDDEN, HIDDEN))
-                )
+                sizes = [HIDDEN, 2 * HIDDEN, HIDDEN]
+                attentions.append((layer.attention, sizes))
             for attention, sizes in attentions:
-                sizes = sizes if len(sizes) == 3 else (3 * HIDDEN, HIDDEN)
                 for linear, size in zip(attention.linear, sizes, strict=True):
                     linear.weight = draw(size, HIDDEN)
                     linear.bias = draw(size)
@@ -201,3 +248,29 @@ def keras_hub_search(num_beams):
         return lambda: model.generate(inputs, stop_token_ids=None)
 
     return make
+
+
+# Row, peer, its step, our backends, the backend of the peer's process.
+PEERS = (
+    (
+        "keras-hub",
+        "keras_hub's BartSeq2SeqLM of these sizes with XLA",
+        keras_hub_search,
+        ("tensorflow",),
+        None,
+    ),
+    (
+        "transformers",
+        "transformers' MarianMTModel.generate of these sizes",
+        transformers_search,
+        ("tensorflow", "jax", "torch"),
+        "torch",
+    ),
+    (
+        "ctranslate2",
+        "CTranslate2 of these sizes, float32",
+        ctranslate2_search,
+        ("tensorflow", "jax", "torch"),
+        "torch",
+    ),
+)
