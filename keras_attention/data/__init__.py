@@ -1,6 +1,7 @@
 """Readers, tokenizers and batches, and sets that are generated."""
 
 from keras_attention.data import synthetic
+from keras_attention.data.marian_tokenizer import MarianTokenizer
 from keras_attention.data.tokenizers import (
     SentencePieceTokenizer,
     Tokenizer,
@@ -18,6 +19,7 @@ from keras_attention.data.translation import (
 )
 
 __all__ = [
+    "MarianTokenizer",
     "SentencePieceTokenizer",
     "SkippedRow",
     "Tokenizer",
