@@ -8,6 +8,7 @@ from keras_attention.layers.transformer_decoder_block import (
 from keras_attention.layers.transformer_encoder_block import (
     TransformerEncoderBlock,
 )
+from keras_attention.models import marian
 from keras_attention.models.translator import Translator, vocabulary_size
 from keras_attention.ops import checks
 
@@ -138,6 +139,11 @@ class Transformer(Translator):
     """
 
     presets = PRESETS
+    huggingface_types = ("marian",)
+    huggingface_files = marian.TOKENIZER_FILES
+    read_huggingface_config = staticmethod(marian.read_config)
+    from_huggingface_weights = marian.from_huggingface_weights
+    to_huggingface = marian.to_huggingface
 
     def __init__(
         self,
@@ -289,6 +295,7 @@ class Transformer(Translator):
             outputs=logits,
             source_tokenizer=source_tokenizer,
             target_tokenizer=target_tokenizer,
+            pad_token_id=pad_token_id,
             dtype=dtype,
             **kwargs,
         )
@@ -320,7 +327,6 @@ class Transformer(Translator):
         self.output_bias = output_bias
         self.embedding_scale = embedding_scale
         self.position_layout = position_layout
-        self.pad_token_id = pad_token_id
 
     def start(self, encoder_token_ids, max_length):
         x, mask = self.flow.encode(encoder_token_ids)
