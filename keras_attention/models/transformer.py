@@ -141,8 +141,6 @@ class Transformer(Translator):
     presets = PRESETS
     huggingface_types = ("marian",)
     huggingface_files = marian.TOKENIZER_FILES
-    read_huggingface_config = staticmethod(marian.read_config)
-    from_huggingface_weights = marian.from_huggingface_weights
     to_huggingface = marian.to_huggingface
 
     def __init__(
@@ -327,6 +325,13 @@ class Transformer(Translator):
         self.output_bias = output_bias
         self.embedding_scale = embedding_scale
         self.position_layout = position_layout
+
+    @classmethod
+    def read_huggingface_config(cls, folder):
+        return marian.read_config(folder)
+
+    def from_huggingface_weights(self, weights):
+        return marian.from_huggingface_weights(self, weights)
 
     def start(self, encoder_token_ids, max_length):
         x, mask = self.flow.encode(encoder_token_ids)
