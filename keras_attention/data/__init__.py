@@ -9,6 +9,7 @@ from keras_attention.data.readers import (
     read_tfds,
     read_tsv,
 )
+from keras_attention.data.marian_tokenizer import MarianTokenizer
 from keras_attention.data.tokenizers import (
     SentencePieceTokenizer,
     Tokenizer,
@@ -26,6 +27,7 @@ from keras_attention.data.translation import (
 __all__ = [
     "BPETokenizer",
     "CharacterTokenizer",
+    "MarianTokenizer",
     "SentencePieceTokenizer",
     "SkippedRow",
     "Tokenizer",

@@ -1,7 +1,7 @@
 """Text to token ids and back.
 
-Every tokenizer has the same four special tokens at the same four places, so
-that batches, models and decoding never ask which tokenizer made their ids.
+Every tokenizer here has the same four special tokens at the same four places;
+`MarianTokenizer` alone has them where its checkpoint does.
 """
 
 import base64
@@ -109,7 +109,8 @@ class Tokenizer:
     A subclass implements `_encode`, `_tokens`, `_decode`, `vocabulary_size`,
     `get_config` and, where the config is too large for JSON, `_save_assets`
     and `_load_assets`. Ids 0 to 3 are `[pad]`, `[unk]`, `[start]` and
-    `[end]`, whatever the subclass.
+    `[end]`, unless a subclass sets `pad_id`, `unk_id`, `start_id` and `end_id`
+    of its own.
     """
 
     pad_id, unk_id, start_id, end_id = PAD_ID, UNK_ID, START_ID, END_ID
@@ -160,9 +161,9 @@ class Tokenizer:
         for row in ids:
             kept = []
             for token_id in self._check_ids(row):
-                if token_id == END_ID:
+                if token_id == self.end_id:
                     break
-                if token_id not in (PAD_ID, START_ID):
+                if token_id not in (self.pad_id, self.start_id):
                     kept.append(token_id)
             texts.append(self._decode(kept))
         return texts

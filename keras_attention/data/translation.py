@@ -105,7 +105,7 @@ class TranslationBatches(keras.utils.PyDataset):
         targets                      (B, T) int32    y1 y2 ... yn [end]
         sample_weight                (B, T) float32  1, and 0 on padding
 
-    with id 0 as padding. Compile with a loss whose reduction is
+    with `pad_id` as padding. Compile with a loss whose reduction is
     `"mean_with_sample_weight"`, or padding dilutes it.
 
     Every shape `(B, S, T)` that a compiler sees costs it seconds, every
@@ -133,6 +133,10 @@ class TranslationBatches(keras.utils.PyDataset):
         initial_epoch: The epoch to begin with.
         steps_per_epoch: If given, an epoch is this many batches of an endless
             stream of passes over the data. None makes an epoch one pass.
+        pad_id: Id that fills up sources, and targets if no other is given.
+        start_id: Id before a target.
+        end_id: Id behind a target.
+        target_pad_id: Id that fills up targets; `pad_id` if None.
 
     Raises:
         ValueError: If there are no pairs, a side is empty or the numbers of
@@ -163,6 +167,10 @@ class TranslationBatches(keras.utils.PyDataset):
         seed: int = 0,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
+        pad_id: int = PAD_ID,
+        start_id: int = START_ID,
+        end_id: int = END_ID,
+        target_pad_id: int | None = None,
     ):
         # One worker: it only looks up arrays, and more would read epochs out
         # of order.
@@ -176,6 +184,8 @@ class TranslationBatches(keras.utils.PyDataset):
         _check_sides(sources, targets)
         self.sources, self.targets = sources, targets
         self.shuffle, self.seed = shuffle, seed
+        self.pad_id, self.start_id, self.end_id = pad_id, start_id, end_id
+        self.target_pad_id = pad_id if target_pad_id is None else target_pad_id
         # [start] or [end] makes each target one longer.
         lengths = np.array(
             [
@@ -234,16 +244,23 @@ class TranslationBatches(keras.utils.PyDataset):
             pairs: Pairs of source and target sentence.
             source_tokenizer: Tokenizer of the source.
             target_tokenizer: Tokenizer of the target.
-            **kwargs: The other arguments of the constructor.
+            **kwargs: The other arguments of the constructor; the special
+                ids are those of the tokenizers.
 
         Returns:
             The batches.
         """
         sources, targets = zip(*pairs, strict=True) if len(pairs) else ((), ())
+        ids = dict(
+            pad_id=source_tokenizer.pad_id,
+            start_id=target_tokenizer.start_id,
+            end_id=target_tokenizer.end_id,
+            target_pad_id=target_tokenizer.pad_id,
+        )
         return cls(
             source_tokenizer.tokenize(sources),
             target_tokenizer.tokenize(targets),
-            **kwargs,
+            **{**ids, **kwargs},
         )
 
     @property
@@ -348,8 +365,10 @@ class TranslationBatches(keras.utils.PyDataset):
 
     def _batch(self, shape, rows):
         batch_size, source_length, target_length = shape
-        source = np.full((batch_size, source_length), PAD_ID, "int32")
-        target = np.full((batch_size, target_length + 1), PAD_ID, "int32")
+        source = np.full((batch_size, source_length), self.pad_id, "int32")
+        target = np.full(
+            (batch_size, target_length + 1), self.target_pad_id, "int32"
+        )
         weight = np.zeros((batch_size, target_length), "float32")
         for i in range(batch_size):
             # Filled-up rows repeat real ones: a row of padding alone could
@@ -357,12 +376,12 @@ class TranslationBatches(keras.utils.PyDataset):
             row = rows[i % len(rows)]
             s, t = self.sources[row], self.targets[row]
             source[i, : len(s)] = s
-            target[i, : len(t) + 2] = [START_ID, *t, END_ID]
+            target[i, : len(t) + 2] = [self.start_id, *t, self.end_id]
             if i < len(rows):
                 weight[i, : len(t) + 1] = 1
         # The last input has no successor: padding or [end], never needed.
         decoder = target[:, :-1].copy()
-        decoder[decoder == END_ID] = PAD_ID
+        decoder[decoder == self.end_id] = self.target_pad_id
         inputs = {"encoder_token_ids": source, "decoder_token_ids": decoder}
         return inputs, target[:, 1:], weight
 

@@ -3,7 +3,10 @@ import warnings
 from pathlib import Path
 
 import keras
+from keras import ops
 
+from keras_attention.converters import huggingface
+from keras_attention.models import hub
 from keras_attention.ops import checks
 
 CONFIG_FILE = "config.json"
@@ -17,6 +20,11 @@ class Model(keras.Model):
     `__init__` and ends with `super().__init__(inputs=..., outputs=...,
     dtype=dtype, **kwargs)`. Its `get_config` is flat: one entry per argument.
 
+    One that reads checkpoints of Hugging Face's says of which `model_type`
+    (`huggingface_types`) and with which files beside configs and weights
+    (`huggingface_files`), and defines `read_huggingface_config` and
+    `from_huggingface_weights`.
+
     Args:
         *args: Passed to `keras.Model`.
         dtype: The policy its layers were made with.
@@ -24,6 +32,8 @@ class Model(keras.Model):
     """
 
     presets: dict[str, dict] = {}
+    huggingface_types: tuple[str, ...] = ()
+    huggingface_files: tuple[str, ...] = ()
 
     def __init__(self, *args, dtype=None, **kwargs):
         unknown = sorted(
@@ -44,27 +54,36 @@ class Model(keras.Model):
         """Makes a model of a published size, or reads one that was saved.
 
         Args:
-            preset: A name in `presets` (sizes, random weights), or a folder
-                written by `save_to_preset` (sizes and weights).
+            preset: A name in `presets` (sizes, random weights); a folder
+                written by `save_to_preset` (sizes and weights), or one with
+                the files of a Hugging Face checkpoint, where the class reads
+                such; or `hf://user/repo`, either of them on the Hugging Face
+                hub (`hf://user/repo@revision` for one of its revisions).
             **overrides: Constructor arguments that replace the preset's.
-                With a folder, only those that leave its weights as they are.
+                With weights, only those that leave them as they are.
 
         Returns:
             The model.
 
         Raises:
-            ValueError: `preset` is neither, or the folder holds another
-                class, or its files do not fit together.
+            ValueError: `preset` is none of them, or the folder holds another
+                class, or its files do not fit together; or the hub cannot be
+                reached and the files are not in its cache.
         """
         if preset in cls.presets:
             return cls(**{**cls.presets[str(preset)], **overrides})
-        folder = Path(preset)
+        if str(preset).startswith(hub.PREFIX):
+            folder = hub.download(str(preset), cls.choose_files)
+        else:
+            folder = Path(preset)
         if not (folder / CONFIG_FILE).is_file():
             raise ValueError(
                 f"`preset` must be one of {sorted(cls.presets)} or a folder "
                 f"with a {CONFIG_FILE}, as `save_to_preset` writes. Received: "
                 f"preset={str(preset)!r}. Check the path."
             )
+        if is_huggingface(folder):
+            return cls.from_huggingface(folder, overrides)
         config = cls.read_preset_config(folder)
         model = cls.from_config({**config, **overrides})
         path = folder / WEIGHTS_FILE
@@ -83,6 +102,49 @@ class Model(keras.Model):
                 "the arguments that change sizes."
             ) from error
         return model
+
+    @classmethod
+    def choose_files(cls, names: list[str]) -> list[str]:
+        """Which files of a repository `from_preset` reads."""
+        if WEIGHTS_FILE in names:
+            parts = (CONFIG_FILE, WEIGHTS_FILE)
+            return [x for x in names if x in parts or "_tokenizer/" in x]
+        weights = huggingface.weight_files(names)
+        if CONFIG_FILE not in names or not weights:
+            return []
+        wanted = (
+            CONFIG_FILE,
+            huggingface.GENERATION_CONFIG_FILE,
+            *cls.huggingface_files,
+            *weights,
+        )
+        return [name for name in names if name in wanted]
+
+    @classmethod
+    def from_huggingface(cls, folder, overrides):
+        """Makes the model of a checkpoint's folder."""
+        kind = huggingface.read_json(folder / CONFIG_FILE)["model_type"]
+        if kind not in cls.huggingface_types:
+            raise ValueError(
+                f"{cls.__name__} must be given a checkpoint that it reads, "
+                f"with a `model_type` out of {list(cls.huggingface_types)}. "
+                f"Received: {str(folder)!r} with model_type={kind!r}. Take "
+                "another class, or another checkpoint."
+            )
+        arguments = cls.read_huggingface_config(folder)
+        model = cls(**{**arguments, **overrides})
+        weights = huggingface.read_weights(folder)
+        assign_weights(model, model.from_huggingface_weights(weights))
+        return model
+
+    @classmethod
+    def read_huggingface_config(cls, folder):
+        """The constructor arguments in a checkpoint's folder."""
+        raise NotImplementedError(f"{cls.__name__} reads no checkpoints.")
+
+    def from_huggingface_weights(self, weights):
+        """A checkpoint's arrays, by the paths of our variables."""
+        raise NotImplementedError(f"{self.name} reads no checkpoints.")
 
     @classmethod
     def read_preset_config(cls, folder):
@@ -253,6 +315,54 @@ def _split_policy(dtype):
         keras.dtype_policies.DTypePolicyMap(policy.default_policy, rest),
         quantized,
     )
+
+
+def is_huggingface(folder):
+    """Whether the `config.json` in a folder is one of Hugging Face's."""
+    try:
+        text = (folder / CONFIG_FILE).read_text(encoding="utf-8")
+        saved = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(saved, dict) and "model_type" in saved
+
+
+def assign_weights(model, arrays):
+    """Gives the variables at these paths, `layer/name`, their values."""
+    for path, variable in _weights_at(model, arrays).items():
+        variable.assign(arrays[path])
+
+
+def effective_weights(model, paths):
+    """What the layers at these paths compute with, as float32 NumPy arrays.
+
+    Low-rank updates are added to the kernels that they update.
+    """
+    return {
+        path: ops.convert_to_numpy(ops.cast(weight, "float32"))
+        for path, weight in _weights_at(model, paths).items()
+    }
+
+
+def _weights_at(model, paths):
+    layers = {
+        layer.path: layer
+        for layer in model._flatten_layers(include_self=False)
+        if layer.path is not None
+    }
+    weights = {}
+    for path in paths:
+        where, _, name = path.rpartition("/")
+        layer = layers[where]
+        if layer.quantization_mode is not None:
+            raise ValueError(
+                "The weights of a checkpoint are floats. Received: "
+                f"{model.name}, whose layer {where!r} is quantized to "
+                f"{layer.quantization_mode}. Quantize after reading and "
+                "writing them."
+            )
+        weights[path] = getattr(layer, name)
+    return weights
 
 
 def freeze_own_variables(layer):

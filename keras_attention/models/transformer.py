@@ -8,6 +8,7 @@ from keras_attention.layers.transformer_decoder_block import (
 from keras_attention.layers.transformer_encoder_block import (
     TransformerEncoderBlock,
 )
+from keras_attention.models import marian
 from keras_attention.models.translator import (
     DECODER_INPUT,
     ENCODER_INPUT,
@@ -140,6 +141,9 @@ class Transformer(Translator):
     """
 
     presets = PRESETS
+    huggingface_types = ("marian",)
+    huggingface_files = marian.TOKENIZER_FILES
+    to_huggingface = marian.to_huggingface
 
     def __init__(
         self,
@@ -292,6 +296,7 @@ class Transformer(Translator):
             outputs=logits,
             source_tokenizer=source_tokenizer,
             target_tokenizer=target_tokenizer,
+            pad_token_id=pad_token_id,
             dtype=dtype,
             **kwargs,
         )
@@ -323,7 +328,13 @@ class Transformer(Translator):
         self.output_bias = output_bias
         self.embedding_scale = embedding_scale
         self.position_layout = position_layout
-        self.pad_token_id = pad_token_id
+
+    @classmethod
+    def read_huggingface_config(cls, folder):
+        return marian.read_config(folder)
+
+    def from_huggingface_weights(self, weights):
+        return marian.from_huggingface_weights(self, weights)
 
     def start(self, encoder_token_ids, max_length, num_beams):
         x, mask = self.flow.encode(encoder_token_ids)

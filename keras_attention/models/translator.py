@@ -64,18 +64,34 @@ class Translator(Model):
     Args:
         source_tokenizer: Turns source strings into ids, or None.
         target_tokenizer: Turns ids into target strings, or None.
+        pad_token_id: Id that fills up the source, never read.
         **kwargs: Passed to `Model`.
     """
 
     attends = True
-    pad_token_id = 0
 
     def __init__(
-        self, *args, source_tokenizer=None, target_tokenizer=None, **kwargs
+        self,
+        *args,
+        source_tokenizer=None,
+        target_tokenizer=None,
+        pad_token_id=0,
+        **kwargs,
     ):
+        if source_tokenizer is not None and (
+            source_tokenizer.pad_id != pad_token_id
+        ):
+            raise ValueError(
+                "The source tokenizer must fill up with the id that "
+                f"{type(self).__name__} never reads. Received: "
+                f"pad_token_id={pad_token_id}, but a tokenizer with "
+                f"pad_id={source_tokenizer.pad_id}. Use a model and a "
+                "tokenizer with one `pad_token_id`."
+            )
         super().__init__(*args, **kwargs)
         self.source_tokenizer = source_tokenizer
         self.target_tokenizer = target_tokenizer
+        self.pad_token_id = pad_token_id
 
     def start(self, encoder_token_ids, max_length, num_beams):
         raise NotImplementedError("A translator defines `start`.")

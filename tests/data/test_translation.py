@@ -91,6 +91,27 @@ def test_a_batch_teaches_each_next_token():
                 )
 
 
+def test_special_ids_may_be_others():
+    batches = TranslationBatches(
+        [[7, 0], [8]],
+        [[4, 5, 6], [9]],
+        batch_size=2,
+        num_buckets=1,
+        shuffle=False,
+        pad_id=11,
+        start_id=13,
+        end_id=0,
+        target_pad_id=17,
+    )
+    inputs, targets, _ = batches[0]
+    assert inputs["encoder_token_ids"].tolist() == [[7, 0], [8, 11]]
+    assert inputs["decoder_token_ids"].tolist() == [
+        [13, 4, 5, 6],
+        [13, 9, 17, 17],
+    ]
+    assert targets.tolist() == [[4, 5, 6, 0], [9, 0, 17, 17]]
+
+
 @pytest.mark.parametrize("size", [{}, {"tokens_per_batch": 700}])
 def test_shapes_are_static_and_at_most_as_many_as_asked(size):
     for num_buckets in (1, 2, 7):
