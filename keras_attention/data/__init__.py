@@ -3,13 +3,13 @@
 from keras_attention.data import synthetic
 from keras_attention.data.bpe_tokenizer import BPETokenizer
 from keras_attention.data.character_tokenizer import CharacterTokenizer
+from keras_attention.data.marian_tokenizer import MarianTokenizer
 from keras_attention.data.readers import (
     SkippedRow,
     read_aligned,
     read_tfds,
     read_tsv,
 )
-from keras_attention.data.marian_tokenizer import MarianTokenizer
 from keras_attention.data.tokenizers import (
     SentencePieceTokenizer,
     Tokenizer,

@@ -103,11 +103,13 @@ class CachedAttention(Attention):
             num_hypotheses: Hypotheses of each, K.
             max_length: Number of positions there is room for.
         """
+        key, value = self.cache_shapes()
         return hypothesis_cache.empty_segments(
             batch_size,
             num_hypotheses,
             max_length,
-            *self.cache_shapes(),
+            key,
+            value,
             self.compute_dtype,
         )
 

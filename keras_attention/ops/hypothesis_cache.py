@@ -169,24 +169,20 @@ def read(query, segments, masks, position, scale):
     rows = heads // groups * hypotheses  # that share a key head
     query = ops.reshape(query, (batch, groups, rows, width))
     held = concrete_value(position)
-    result, first = None, 0
-    for segment, mask in zip(segments, masks, strict=True):
-        size = mask.shape[-1] // hypotheses
+    result = read_segment(query, segments[0], masks[0])
+    first = masks[0].shape[-1] // hypotheses
+    for segment, mask in zip(segments[1:], masks[1:], strict=True):
 
-        def with_segment(result, segment=segment, mask=mask):
+        def more(result=result, segment=segment, mask=mask):
             return joined(result, read_segment(query, segment, mask))
 
-        if result is None:
-            result = read_segment(query, segment, mask)
-        elif held is None:
+        if held is None:
             result = ops.cond(
-                position >= first,
-                lambda result=result, read=with_segment: read(result),
-                lambda result=result: result,
+                position >= first, more, lambda result=result: result
             )
         elif held >= first:
-            result = with_segment(result)
-        first += size
+            result = more()
+        first += mask.shape[-1] // hypotheses
     _, total, output = result
     output = ops.cast(output / total, segments[0]["value"].dtype)
     output = ops.reshape(output, (batch, heads, hypotheses, output.shape[-1]))

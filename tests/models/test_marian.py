@@ -235,7 +235,7 @@ def test_all_hypotheses_are_those_of_transformers(unforced):
     def search(token_ids):
         return beam_search(
             model.step,
-            *model.start(token_ids, limit),
+            *model.start(token_ids, limit, 4),
             start_token=pad,
             end_token=0,
             max_length=limit,
