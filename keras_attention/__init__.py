@@ -22,6 +22,7 @@ except ModuleNotFoundError as error:
 # import nothing beyond keras, numpy and the standard library.
 from keras_attention import (
     callbacks,
+    converters,
     data,
     decoding,
     layers,
@@ -35,6 +36,7 @@ from keras_attention import (
 
 __all__ = [
     "callbacks",
+    "converters",
     "data",
     "decoding",
     "layers",

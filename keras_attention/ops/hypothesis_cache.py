@@ -9,6 +9,8 @@ memory, each behind a mask of its own. A cache is cut into segments, the first
 a step reads only those that hold something.
 """
 
+from functools import partial
+
 import keras
 import numpy as np
 from keras import ops
@@ -172,14 +174,10 @@ def read(query, segments, masks, position, scale):
     result = read_segment(query, segments[0], masks[0])
     first = masks[0].shape[-1] // hypotheses
     for segment, mask in zip(segments[1:], masks[1:], strict=True):
-
-        def more(result=result, segment=segment, mask=mask):
-            return joined(result, read_segment(query, segment, mask))
-
+        more = partial(with_segment, result, query, segment, mask)
         if held is None:
-            result = ops.cond(
-                position >= first, more, lambda result=result: result
-            )
+            same = partial(tuple, result)
+            result = ops.cond(position >= first, more, same)
         elif held >= first:
             result = more()
         first += mask.shape[-1] // hypotheses
@@ -214,8 +212,9 @@ def read_segment(query, segment, mask):
     return largest, total, ops.cast(output, total.dtype)
 
 
-def joined(one, other):
-    """Two partial results as one (Milakov and Gimelshein, 2018)."""
+def with_segment(one, query, segment, mask):
+    """A partial result and one segment more (Milakov and Gimelshein, 2018)."""
+    other = read_segment(query, segment, mask)
     largest = ops.maximum(one[0], other[0])
     first, second = (ops.exp(x[0] - largest) for x in (one, other))
     return (
