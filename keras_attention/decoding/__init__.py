@@ -17,5 +17,6 @@
 from keras_attention.decoding.beam_search import beam_search
 from keras_attention.decoding.decoded import Decoded
 from keras_attention.decoding.greedy import greedy
+from keras_attention.decoding.sample import sample
 
-__all__ = ["Decoded", "beam_search", "greedy"]
+__all__ = ["Decoded", "beam_search", "greedy", "sample"]

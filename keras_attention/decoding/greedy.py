@@ -3,13 +3,8 @@ from typing import Any
 
 from keras import ops, tree
 
-from keras_attention.decoding import loop as loops
-from keras_attention.decoding.arguments import (
-    check_max_lengths,
-    check_tokens,
-)
 from keras_attention.decoding.decoded import Decoded
-from keras_attention.ops.checks import positive_int
+from keras_attention.decoding.follow import follow
 
 
 def greedy(
@@ -74,58 +69,23 @@ def greedy(
         >>> ops.convert_to_numpy(decoded.lengths).tolist()
         [3, 2]
     """
-    max_length = positive_int(max_length, "max_length")
-    tokens = check_tokens(start_token, end_token, banned_tokens, pad_token)
-    needed = dict.fromkeys(return_extras, "`return_extras`")
-    state = tree.map_structure(ops.convert_to_tensor, state)
-    checked = loops.checked_step(step, memory, state, tokens, needed)
-    batch = loops.batch_size(memory, state)
-    limits = check_max_lengths(max_lengths, max_length, batch)
-
-    def body(position, token_ids, leaves, lengths, total, chosen, seen):
-        logits, leaves, extras = checked(token_ids, leaves)
-        allowed = loops.ban(logits, banned_tokens)
-        token_ids = ops.cast(ops.argmax(allowed, axis=-1), "int32")  # (B, 1)
-        gain = ops.max(allowed, -1) - loops.log_normalizer(logits)[..., 0]
-        ended = lengths <= position  # (B,)
-        ends = ops.logical_and(token_ids[:, 0] == end_token, ~ended)
-        seen_now = {name: value[:, 0] for name, value in extras.items()}
-        return (
-            position + 1,
-            token_ids,
-            leaves,
-            ops.where(ends, position + 1, lengths),
-            total + ops.where(ended, 0.0, gain[:, 0]),
-            loops.write(chosen, position, token_ids[:, 0]),
-            loops.record(seen, position, seen_now, max_length),
-        )
-
-    def unfinished(position, token_ids, leaves, lengths, *_):
-        return ops.logical_and(
-            position < max_length, ops.any(lengths > position)
-        )
-
-    start = ops.full((batch, 1), start_token, dtype="int32")
-    leaves = tuple(tree.flatten(state))
-    zeros = loops.extras_like(checked, start, leaves, batch) if needed else {}
-    variables = (
-        0,
-        start,
-        leaves,
-        limits,
-        ops.zeros((batch,), dtype="float32"),
-        ops.zeros((max_length, batch), dtype="int32"),
-        {n: loops.over_time(x[:, 0], max_length) for n, x in zeros.items()},
+    decoded = follow(
+        step,
+        memory,
+        state,
+        start_token,
+        end_token,
+        max_length,
+        1,
+        likeliest,
+        pad_token,
+        banned_tokens,
+        return_extras,
+        max_lengths,
     )
-    variables = loops.loop(unfinished, body, variables, max_length)
-    *_, lengths, total, chosen, seen = variables
+    return tree.map_structure(lambda x: x[:, 0], decoded)
 
-    token_ids = ops.transpose(chosen)  # (B, T)
-    extras = {
-        name: loops.zero_behind(ops.swapaxes(value, 0, 1), lengths)
-        for name, value in seen.items()
-    }
-    token_ids = ops.where(
-        loops.within(lengths, max_length), token_ids, pad_token
-    )
-    return Decoded(token_ids, lengths, total, total, extras)
+
+def likeliest(logits, position):
+    """The tokens of the largest logits, and those logits."""
+    return ops.argmax(logits, axis=-1), ops.max(logits, axis=-1)

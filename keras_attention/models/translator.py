@@ -202,7 +202,7 @@ class Translator(Model):
             raise ValueError(
                 "`align` tells what each word reads, so that the model must "
                 f"attend. Received: a {type(self).__name__}, which has no "
-                "attention. Use a RNNSearch or a LuongNMT."
+                "attention. Use one with attention, such as LuongNMT."
             )
         if len(sources) != len(targets):
             raise ValueError(
