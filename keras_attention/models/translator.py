@@ -7,7 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_attention.data.tokenizers import load_tokenizer
-from keras_attention.decoding import beam_search, greedy
+from keras_attention.decoding import beam_search, greedy, sample
+from keras_attention.decoding.arguments import check_beams
 from keras_attention.decoding.penalties import length_score
 from keras_attention.models.model import Model
 from keras_attention.ops import checks
@@ -35,6 +36,7 @@ class Translation(NamedTuple):
             attention.
         log_probability: Sum over the target tokens.
         hypothesis_score: The same after length and coverage penalties.
+        ended: Whether the last target token is the end token.
     """
 
     text: str
@@ -43,6 +45,28 @@ class Translation(NamedTuple):
     scores: np.ndarray | None
     log_probability: float
     hypothesis_score: float
+    ended: bool
+
+    def pharaoh(self) -> str:
+        """Links of words in the format of the Pharaoh decoder.
+
+        Each target token but the end is linked to the source token that it
+        reads most.
+
+        Returns:
+            `source-target` positions from 0, such as "0-0 2-1 1-2".
+
+        Raises:
+            ValueError: There are no scores.
+        """
+        if self.scores is None:
+            raise ValueError(
+                "Links come from attention scores. Received: a translation "
+                "without, of a model that does not attend."
+            )
+        best = self.scores.argmax(axis=-1)
+        words = len(best) - self.ended
+        return " ".join(f"{best[t]}-{t}" for t in range(words))
 
 
 class Translator(Model):
@@ -123,6 +147,8 @@ class Translator(Model):
         max_length: int | None = None,
         length_penalty: str | None = "average",
         length_alpha: float = 1.0,
+        coverage_beta: float = 0.0,
+        early_stopping: bool = False,
         batch_size: int = 64,
     ) -> list[Translation]:
         """Translates strings and tells what each word read.
@@ -137,6 +163,8 @@ class Translator(Model):
                 each sentence twice the source's tokens and ten.
             length_penalty: As in `decoding.beam_search`.
             length_alpha: As in `decoding.beam_search`.
+            coverage_beta: As in `decoding.beam_search`; needs beams.
+            early_stopping: As in `decoding.beam_search`.
             batch_size: Sentences decoded at once; fewer of very long ones,
                 whose scores would fill the memory.
 
@@ -144,37 +172,169 @@ class Translator(Model):
             A `Translation` per string.
 
         Raises:
-            ValueError: The model has no tokenizers, or a source is empty.
+            ValueError: The model has no tokenizers, a source is empty, or
+                coverage is asked of a greedy search or of a model without
+                attention.
         """
-        checks.positive_int(num_beams, "num_beams")
+        found = self.hypotheses(
+            sources,
+            1,
+            num_beams,
+            max_length,
+            length_penalty,
+            length_alpha,
+            coverage_beta,
+            early_stopping,
+            batch_size,
+        )
+        return [hypotheses[0] for hypotheses in found]
+
+    def hypotheses(
+        self,
+        sources: Sequence[str],
+        num_results: int = 5,
+        num_beams: int = 5,
+        max_length: int | None = None,
+        length_penalty: str | None = "average",
+        length_alpha: float = 1.0,
+        coverage_beta: float = 0.0,
+        early_stopping: bool = False,
+        batch_size: int = 64,
+    ) -> list[list[Translation]]:
+        """Several translations of each string, best first.
+
+        Args:
+            sources: Strings.
+            num_results: How many, at most `num_beams`.
+            num_beams: As in `translate`.
+            max_length: As in `translate`.
+            length_penalty: As in `translate`.
+            length_alpha: As in `translate`.
+            coverage_beta: As in `translate`.
+            early_stopping: As in `translate`.
+            batch_size: As in `translate`.
+
+        Returns:
+            For each string a list of `Translation`s, sorted by their
+            `hypothesis_score`; fewer than asked for where no more exist.
+
+        Raises:
+            ValueError: As in `translate`, or more results than beams.
+        """
+        check_beams(num_beams, num_results)
+        if coverage_beta and (num_beams == 1 or not self.attends):
+            raise ValueError(
+                "`coverage_beta` ranks hypotheses by what they read, which "
+                "needs beams and a model with attention. Received: "
+                f"coverage_beta={coverage_beta}, num_beams={num_beams}, a "
+                f"{type(self).__name__}. Leave it out."
+            )
+        options: dict = dict(
+            num_beams=num_beams,
+            num_results=num_results,
+            length_penalty=length_penalty,
+            length_alpha=length_alpha,
+            coverage_beta=coverage_beta,
+            early_stopping=early_stopping,
+        )
+        return self._decode(
+            sources, self._searcher, options, num_beams, max_length, batch_size
+        )
+
+    def sample(
+        self,
+        sources: Sequence[str],
+        num_results: int = 1,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        max_length: int | None = None,
+        batch_size: int = 64,
+    ) -> list[list[Translation]]:
+        """Draws translations of strings, as `decoding.sample` does.
+
+        Args:
+            sources: Strings.
+            num_results: How many to draw for each.
+            temperature: As in `decoding.sample`.
+            top_k: As in `decoding.sample`.
+            top_p: As in `decoding.sample`.
+            seed: Draws the same each time; None draws anew.
+            max_length: As in `translate`.
+            batch_size: As in `translate`.
+
+        Returns:
+            For each string a list of `num_results` `Translation`s.
+
+        Raises:
+            ValueError: As in `decoding.sample`, or the model has no
+                tokenizers, or a source is empty.
+        """
+        checks.positive_int(num_results, "num_results")
+        options: dict = dict(
+            num_results=num_results,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+        )
+        rng = np.random.default_rng(seed)
+        return self._decode(
+            sources,
+            self._sampler,
+            options,
+            num_results,
+            max_length,
+            batch_size,
+            lambda limit, size: rng.random((limit, size, num_results)).astype(
+                "float32"
+            ),
+        )
+
+    def _decode(
+        self,
+        sources,
+        make,
+        options,
+        num_hypotheses,
+        max_length,
+        batch_size,
+        draw_noise=None,
+    ):
+        """Runs what `make(limit, **options)` returns on batches of strings."""
         checks.positive_int(batch_size, "batch_size")
         if max_length is not None:
             checks.positive_int(max_length, "max_length")
         rows = self._source_rows(sources)
-        options = (num_beams, length_penalty, length_alpha)
         results: list = [None] * len(rows)
         # Only attention scores are held for every hypothesis.
-        num_held = num_beams if self.attends else 0
+        num_held = num_hypotheses if self.attends else 0
         for indices, ids in batches_of(
             rows, batch_size, num_held, self.pad_token_id
         ):
             limit = max_length or 2 * ids.shape[1] + 10
             decode = self.compile_function(
-                ("translate", limit, *options), self._decoder(limit, *options)
+                (make.__name__, limit, *options.items()),
+                make(limit, **options),
             )
             limits = (ids != self.pad_token_id).sum(axis=1) * 2 + 10  # (B,)
             if max_length is not None:
                 limits[:] = max_length
-            limits = limits.astype("int32")
-            decoded = decode(*map(ops.convert_to_tensor, (ids, limits)))
+            inputs = [ids, limits.astype("int32")]
+            if draw_noise is not None:
+                inputs.append(draw_noise(limit, len(ids)))
+            decoded = decode(*map(ops.convert_to_tensor, inputs))
             arrays = [
                 ops.convert_to_numpy(x)
                 for x in (*decoded[:4], *decoded.extras.values())
-            ]
+            ]  # (B, N, ...) each
             for row, index in enumerate(indices):
-                results[index] = self._translation(
-                    rows[index], *(array[row] for array in arrays)
-                )
+                results[index] = [
+                    self._translation(
+                        rows[index], *(array[row, n] for array in arrays)
+                    )
+                    for n in np.flatnonzero(arrays[1][row])
+                ]
         return results
 
     def align(
@@ -236,42 +396,62 @@ class Translator(Model):
                 )
         return results
 
-    def _decoder(self, max_length, num_beams, length_penalty, length_alpha):
+    def _shared_options(self, max_length, max_lengths) -> dict:
         tokenizer = self.target_tokenizer
+        return dict(
+            start_token=tokenizer.start_id,
+            end_token=tokenizer.end_id,
+            max_length=max_length,
+            pad_token=tokenizer.pad_id,
+            banned_tokens=(tokenizer.pad_id, tokenizer.start_id),
+            return_extras=("scores",) if self.attends else (),
+            max_lengths=max_lengths,
+        )
 
-        def decode(encoder_token_ids, max_lengths):
+    def _searcher(self, max_length, num_beams, **options):
+        penalty = options["length_penalty"], options["length_alpha"]
+
+        def search(encoder_token_ids, max_lengths):
             memory, state = self.start(encoder_token_ids, max_length, num_beams)
-            shared: dict = dict(
-                start_token=tokenizer.start_id,
-                end_token=tokenizer.end_id,
-                max_length=max_length,
-                pad_token=tokenizer.pad_id,
-                banned_tokens=(tokenizer.pad_id, tokenizer.start_id),
-                return_extras=("scores",) if self.attends else (),
-                max_lengths=max_lengths,
-            )
-            if num_beams == 1:
-                decoded = greedy(self.step, memory, state, **shared)
-                scores = length_score(
-                    decoded.log_probabilities,
-                    decoded.lengths,
-                    max_length,
-                    length_penalty,
-                    length_alpha,
+            shared = self._shared_options(max_length, max_lengths)
+            if num_beams > 1:
+                if options["coverage_beta"]:
+                    shared["coverage_mask"] = ops.not_equal(
+                        encoder_token_ids, self.pad_token_id
+                    )
+                return beam_search(
+                    self.step,
+                    memory,
+                    state,
+                    num_beams=num_beams,
+                    **options,
+                    **shared,
                 )
-                return decoded._replace(hypothesis_scores=scores)
-            decoded = beam_search(
+            decoded = greedy(self.step, memory, state, **shared)
+            scores = length_score(
+                decoded.log_probabilities, decoded.lengths, max_length, *penalty
+            )
+            decoded = decoded._replace(hypothesis_scores=scores)
+            return keras.tree.map_structure(lambda x: x[:, None], decoded)
+
+        return search
+
+    def _sampler(self, max_length, num_results, **options):
+        def draw(encoder_token_ids, max_lengths, noise):
+            memory, state = self.start(
+                encoder_token_ids, max_length, num_results
+            )
+            return sample(
                 self.step,
                 memory,
                 state,
-                num_beams=num_beams,
-                length_penalty=length_penalty,
-                length_alpha=length_alpha,
-                **shared,
+                num_results=num_results,
+                noise=noise,
+                **options,
+                **self._shared_options(max_length, max_lengths),
             )
-            return keras.tree.map_structure(lambda x: x[:, 0], decoded)
 
-        return decode
+        return draw
 
     def _source_rows(self, sources):
         if self.source_tokenizer is None or self.target_tokenizer is None:
@@ -298,6 +478,7 @@ class Translator(Model):
             None if scores is None else scores[:length, : len(source)],
             float(log_prob),
             float(score),
+            bool(ids[-1] == self.target_tokenizer.end_id),
         )
 
     @classmethod
