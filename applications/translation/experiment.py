@@ -24,11 +24,17 @@ from keras_attention.data.readers import find_builder, make_available
 from keras_attention.data.synthetic import english_french_splits
 from keras_attention.layers import AdditiveAttention
 from keras_attention.losses import SparseCategoricalCrossentropy
-from keras_attention.models import RNNSearch
+from keras_attention.models import (
+    LuongNMT,
+    RNNSearch,
+    Seq2SeqLSTM,
+    Transformer,
+)
 from keras_attention.schedules import TransformerSchedule
 
 STATE_FILE = "training_state.npz"
 MODEL_FOLDER = "model"
+SYSTEMS = (Seq2SeqLSTM, RNNSearch, LuongNMT, Transformer)
 TOKENIZERS = {
     "word": data.WordTokenizer,
     "sentencepiece": data.SentencePieceTokenizer,
@@ -195,27 +201,44 @@ def make_batches(recipe, model, splits, seed, first_epoch):
     ]
 
 
+def system_of(preset):
+    """The class that has a preset of this name."""
+    for system in SYSTEMS:
+        if preset in system.presets:
+            return system
+    names = sorted(name for system in SYSTEMS for name in system.presets)
+    raise ValueError(
+        f"`preset` must be one of {', '.join(names)}. Received: "
+        f"preset={preset}."
+    )
+
+
 def make_model(recipe, train_pairs):
     source_tokenizer, target_tokenizer = make_tokenizers(recipe, train_pairs)
-    sizes = {}
-    if recipe.embedding_dim is not None:
-        sizes["embedding_dim"] = recipe.embedding_dim
+    system = system_of(recipe.preset)
+    options = {
+        name: getattr(recipe, name)
+        for name in ("embedding_dim", "score", "alignment", "input_feeding")
+        if getattr(recipe, name) is not None
+    }
     if recipe.hidden_dim is not None:
-        for name in ("hidden_dim", "alignment_dim", "maxout_dim"):
-            sizes[name] = recipe.hidden_dim
-    attention = None
+        options["hidden_dim"] = recipe.hidden_dim
+        if system is RNNSearch:
+            options["alignment_dim"] = recipe.hidden_dim
+            options["maxout_dim"] = recipe.hidden_dim
     if recipe.attention == "mean":
         # A score network that stays at zero reads every word alike.
-        attention = AdditiveAttention(
+        options["attention"] = AdditiveAttention(
             1, score_initializer="zeros", trainable=False
         )
-    model = RNNSearch.from_preset(
+    if system is Transformer:
+        options["share_embeddings"] = recipe.joint_vocabulary
+    model = system.from_preset(
         recipe.preset,
         source_tokenizer=source_tokenizer,
         target_tokenizer=target_tokenizer,
-        attention=attention,
         dropout=recipe.dropout,
-        **sizes,
+        **options,
     )
     model.compile(
         keras.optimizers.Adam(
@@ -317,7 +340,8 @@ def read_run(folder):
             f"{folder}, which has no {MODEL_FOLDER}. Add --resume to the "
             "command that began it."
         )
-    return RNNSearch.from_preset(folder / MODEL_FOLDER), recipe, about
+    system = system_of(recipe.preset)
+    return system.from_preset(folder / MODEL_FOLDER), recipe, about
 
 
 def check_reload(folder, model, sources):

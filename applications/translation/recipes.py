@@ -25,13 +25,17 @@ class Recipe:
             characters.
         joint_vocabulary: Whether both sides share one tokenizer, made of
             both.
-        preset: The size of the model, one of `RNNSearch.presets`.
-        embedding_dim: Size of the embeddings; None is the preset's.
-        hidden_dim: Size of the GRUs, the score network and the maxout layer;
-            None is the preset's.
-        attention: `"additive"`, or `"mean"`: the same model without, its
+        preset: System and size of the model, one of the `presets` of
+            `Seq2SeqLSTM`, `RNNSearch`, `LuongNMT` and `Transformer`.
+        embedding_dim: Size of the embeddings; None is the preset's, and the
+            Transformer has no other than `hidden_dim`.
+        hidden_dim: Size of states and layers; None is the preset's.
+        attention: `"additive"`, or `"mean"`: an RNNSearch without, its
             context fixed to the mean annotation.
-        dropout: Share of embeddings and maxout outputs dropped.
+        score: LuongNMT's; None is the preset's, here and below.
+        alignment: LuongNMT's.
+        input_feeding: LuongNMT's.
+        dropout: Share dropped, where the model drops.
         label_smoothing: Share of each target that goes to all tokens alike;
             0.1 for the Transformer.
         batch_size: Sentences per step.
@@ -72,6 +76,9 @@ class Recipe:
     embedding_dim: int | None = None
     hidden_dim: int | None = None
     attention: str = "additive"
+    score: str | None = None
+    alignment: str | None = None
+    input_feeding: bool | None = None
     dropout: float = 0.0
     label_smoothing: float = 0.0
     batch_size: int = 64
@@ -90,6 +97,27 @@ class Recipe:
     num_beams: int = 1
     length_limits: tuple[int, ...] = (5, 8, 11)
 
+
+# Real sentence pairs of your own and an hour of one core.
+HOUR = Recipe(
+    dataset="pairs",
+    validation_pairs=1000,
+    test_pairs=1000,
+    max_words=40,
+    tokenizer="sentencepiece",
+    vocabulary_size=4000,
+    preset="rnn_search_small",
+    dropout=0.2,
+    batch_size=32,
+    num_buckets=6,
+    steps_per_epoch=400,
+    budget_cpu_minutes=55.0,
+    learning_rate=1e-3,
+    warmup_steps=100,
+    validation_bleu_every=5,
+    num_beams=5,
+    length_limits=(10, 20, 30, 40),
+)
 
 RECIPES = {
     # Minutes on two cores, and nothing to download.
@@ -118,25 +146,16 @@ RECIPES = {
         steps=1600,
         length_limits=(10, 20, 30, 40),
     ),
-    # Real sentence pairs of your own and an hour of one core.
-    "rnn_search_small": Recipe(
-        dataset="pairs",
-        validation_pairs=1000,
-        test_pairs=1000,
-        max_words=40,
-        tokenizer="sentencepiece",
-        vocabulary_size=4000,
-        preset="rnn_search_small",
-        dropout=0.2,
-        batch_size=32,
-        num_buckets=6,
-        steps_per_epoch=400,
-        budget_cpu_minutes=55.0,
-        learning_rate=1e-3,
-        warmup_steps=100,
-        validation_bleu_every=5,
-        num_beams=5,
-        length_limits=(10, 20, 30, 40),
+    "rnn_search_small": HOUR,
+    "seq2seq_lstm_small": replace(HOUR, preset="seq2seq_lstm_small"),
+    "luong_nmt_small": replace(HOUR, preset="luong_nmt_small"),
+    "transformer_small": replace(
+        HOUR,
+        preset="transformer_small",
+        dropout=0.1,
+        label_smoothing=0.1,
+        joint_vocabulary=True,
+        batch_size=64,
     ),
 }
 SHARES = ("dropout", "label_smoothing")

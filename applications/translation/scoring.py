@@ -49,7 +49,8 @@ def score(recipe, model, pairs):
                 "chrf_confidence": same.confidence,
             }
         )
-    if recipe.dataset == "english_french" and recipe.tokenizer == "word":
+    has_links = (recipe.dataset, recipe.tokenizer) == ("english_french", "word")
+    if has_links and model.attends:
         aligned = model.align(sources, references)
         results["alignment"] = dataclasses.asdict(
             alignment_accuracy(

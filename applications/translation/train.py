@@ -132,9 +132,11 @@ def finish(run, folder, recipe, model, test_pairs, history, cost):
     print(f"\n{samples}\n{scoring.report(results)}")
     for name, value in cost.items():
         print(f"{name.replace('_', ' ')}: {value}")
-    # Last, so that what cannot be drawn costs nothing else.
-    figure = folder / "alignment.png"
-    scoring.draw_alignments(test_pairs, translations, figure)
+    figure = "no picture: the model does not attend"
+    if model.attends:
+        # Last, so that what cannot be drawn costs nothing else.
+        figure = folder / "alignment.png"
+        scoring.draw_alignments(test_pairs, translations, figure)
     sentence = sources[0]
     if recipe.dataset == "english_french":
         sentence = "the small black cats sleep"

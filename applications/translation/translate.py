@@ -57,6 +57,11 @@ def main(arguments=None):
     with command.clean_errors(parser):
         run = importlib.import_module("applications.translation.experiment")
         model, _, _ = run.read_run(options.run_folder)
+        if options.alignment is not None and not model.attends:
+            raise ValueError(
+                "`--alignment` draws what was read, which needs a model with "
+                f"attention. Received: a {type(model).__name__}. Leave it out."
+            )
         sentences = options.sentences or read_lines(sys.stdin.buffer)
         if not sentences:
             raise ValueError(

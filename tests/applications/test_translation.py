@@ -72,6 +72,32 @@ def test_the_smoke_recipe_learns_to_translate(smoke):
     assert words["crossing"] > 0.8 > words["diagonal_crossing"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        ("seq2seq_lstm_tiny", []),
+        ("luong_nmt_tiny", ["alignment=local_predictive"]),
+        ("transformer_tiny", ["hidden_dim=64", "embedding_dim=None"]),
+    ],
+)
+def test_the_other_systems_train_in_a_run(tmp_path, preset, changes):
+    run_smoke(tmp_path / "run", "--set", f"preset={preset}", *changes)
+    metrics = read_metrics(tmp_path / "run")
+    losses = [logs["val_loss"] for logs in metrics["history"]]
+    assert losses[-1] < 0.7 * losses[0]
+    attends = preset != "seq2seq_lstm_tiny"
+    assert (tmp_path / "run" / "alignment.png").is_file() == attends
+    assert ("alignment" in metrics["results"]) == attends
+    model, _, _ = experiment.read_run(tmp_path / "run")
+    assert model.generate("the small black cats sleep")
+    if not attends:
+        with pytest.raises(SystemExit):
+            translate.main(
+                [str(tmp_path / "run"), "a cat", "--alignment", "cat.png"]
+            )
+
+
 def test_a_run_folder_holds_what_a_reader_needs(smoke):
     names = {path.name for path in smoke.iterdir()} - {"logs"}
     assert names == {
