@@ -111,7 +111,8 @@ def sample(
     ):
         raise ValueError(
             "`noise` must have shape (max_length, B, num_results). Received: "
-            f"shape {tuple(noise.shape)} for {expected}."
+            f"shape {tuple(noise.shape)} for {expected}. Draw one number for "
+            "each token, or pass `seed`."
         )
 
     def choose(logits, position):

@@ -15,6 +15,8 @@ class CachedAttention(Attention):
     - `cache_shapes()` returns the shapes of one position's key and value.
     - `project_positions(x, start)` returns query, key and value heads of
       positions from `start` on, `(B, T, heads, size)`.
+    - `read_segments(x, query, segments, masks, position)` returns the output
+      `(B, K, .)` of hypotheses that share a cache.
     - `read_cache(x, query, key, value, start, return_scores)` returns the
       output `(B, T, .)` and scores `(B, N, T, M)` or None, each query reading
       positions up to its own.
@@ -139,7 +141,10 @@ class CachedAttention(Attention):
 
     def read_segments(self, x, query, segments, masks, position):
         """Output `(B, K, .)` of queries `(B, K, N, H)` over their past."""
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} must define how hypotheses read their "
+            "past: `read_segments`."
+        )
 
     def _next_positions(self, query):
         """The query as `(B, T, D)`, and whether T has to go again."""
