@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -11,6 +12,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from sphinxcontrib.katex import KaTeXServer
 
 import keras_attention
 from docs.extensions.links import write_inventories
@@ -85,3 +88,23 @@ html_theme_options = {
 html_sidebars = {"index": [], "install": [], "support": []}
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
+
+
+def setup(app):
+    app.connect("builder-inited", start_katex)
+
+
+def start_katex(app):
+    """Starts the server that renders mathematics, before any page needs it.
+
+    sphinxcontrib-katex connects once the server's socket exists, which may be
+    before the server listens: then it is refused.
+    """
+    if not katex_prerender:
+        return
+    for _ in range(10):
+        try:
+            KaTeXServer.get()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.1)
