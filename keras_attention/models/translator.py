@@ -215,7 +215,7 @@ class Translator(Model):
             batch_size: As in `translate`.
 
         Returns:
-            For each string a list of `Translation`s, sorted by their
+            For each string a list, each entry a `Translation`, sorted by
             `hypothesis_score`; fewer than asked for where no more exist.
 
         Raises:
@@ -265,7 +265,7 @@ class Translator(Model):
             batch_size: As in `translate`.
 
         Returns:
-            For each string a list of `num_results` `Translation`s.
+            For each string a list of `num_results`, each a `Translation`.
 
         Raises:
             ValueError: As in `decoding.sample`, or the model has no
