@@ -36,7 +36,7 @@ def step_of_fit(model, source, target, labels):
     """A step of `fit` with Adam: the time between the ends of two."""
     model.compile(
         "adam",
-        SparseCategoricalCrossentropy("mean_with_sample_weight"),
+        SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
         jit_compile=keras.backend.backend() != "torch",
     )
     ids = {"encoder_token_ids": source, "decoder_token_ids": target}
