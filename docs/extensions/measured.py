@@ -100,7 +100,7 @@ def growth_table(backend):
     }
     return grid(
         list(columns.values()),
-        ([row[name] for name in columns] for row in rows),
+        ([plain(row[name]) for name in columns] for row in rows),
     )
 
 
@@ -129,8 +129,13 @@ def table(rows):
     for row in rows:
         row = {**row, "backend": BACKENDS.get(row["backend"], row["backend"])}
         # The median; RESULTS.md has the least and the most as well.
-        lines.append([row[name].partition(" (")[0] for name in columns])
+        lines.append([plain(row[name].partition(" (")[0]) for name in columns])
     return grid([COLUMNS[name] for name in columns], lines)
+
+
+def plain(cell):
+    """Thousands without an exponent: 1.3e+03 as 1300."""
+    return f"{float(cell):.0f}" if "e+" in cell else cell
 
 
 def grid(head, rows):
@@ -158,6 +163,6 @@ def notes(names, about, machine):
     items = nodes.bullet_list()
     for name in names:
         text = nodes.paragraph("", "", nodes.literal(text=name))
-        text += nodes.Text(f": {about[name]}")
+        text += nodes.Text(f": {about[name].replace('`', '')}")
         items += nodes.list_item("", text)
     return [items, nodes.paragraph("", "", nodes.emphasis(text=machine))]
