@@ -600,7 +600,7 @@ def test_the_comparison_refuses_runs_of_something_else(
         (["--set", "length_limits=(3,2)"], r"ascend. Received: .*\(3, 2\)"),
         (["--set", "tokenizer=bpe"], "need a `vocabulary_size`"),
         (["--set", "min_words=2"], "Received: min_words=2"),
-        (["--set", "preset=huge"], "Received: preset='huge'"),
+        (["--set", "preset=huge"], "transformer_tiny. Received: preset=huge"),
         (["--data", "x.tsv"], "dataset=pairs reads `--data`"),
         (["--recipe", "rnn_search_small"], "Add --data pairs.tsv"),
         (["--source-file", "a"], "--target-file. Received: --source-file."),
