@@ -213,8 +213,8 @@ def system_of(preset):
     )
 
 
-def make_model(recipe, train_pairs):
-    source_tokenizer, target_tokenizer = make_tokenizers(recipe, train_pairs)
+def make_model(recipe, splits):
+    source_tokenizer, target_tokenizer = make_tokenizers(recipe, splits[0])
     system = system_of(recipe.preset)
     options = {
         name: getattr(recipe, name)
@@ -231,6 +231,10 @@ def make_model(recipe, train_pairs):
         options["attention"] = AdditiveAttention(
             1, score_initializer="zeros", trainable=False
         )
+    if recipe.score == "location":
+        # It scores positions, and learns as many as there are to read.
+        sources = [text for pairs in splits for text in two_sides(pairs)[0]]
+        options["max_length"] = max(map(len, source_tokenizer.tokenize(sources)))
     if system is Transformer:
         options["share_embeddings"] = recipe.joint_vocabulary
     model = system.from_preset(
@@ -328,6 +332,27 @@ def fit(recipe, model, batches, callbacks, verbose):
         verbose=verbose,
     )
     return resume.history
+
+
+def target_tokens(batches):
+    """Target tokens in one epoch of batches, about the same in any."""
+    return sum(float(weights.sum()) for _, _, weights in batches)
+
+
+def nats_per_word(model, batches, pairs):
+    """Cross-entropy of the targets, over their words.
+
+    Over words, and not smoothed, so that it compares models of other tokens
+    and losses.
+    """
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=True, reduction="sum"
+    )
+    total = sum(
+        float(loss(targets, model.predict_on_batch(inputs), weights))
+        for inputs, targets, weights in batches
+    )
+    return total / sum(len(data.split_words(x)) for x in two_sides(pairs)[1])
 
 
 def read_run(folder):

@@ -60,7 +60,10 @@ def score(recipe, model, pairs):
             )
         )
     tokens = sum(len(x.target_tokens) for x in translations)
-    cost = {"test_tokens_per_cpu_second": round(tokens / seconds, 1)}
+    cost = {
+        "test_tokens_per_cpu_second": round(tokens / seconds, 1),
+        "test_cpu_seconds_per_100": round(100 * seconds / len(pairs), 2),
+    }
     return results, cost, translations
 
 

@@ -72,13 +72,24 @@ def main(arguments=None):
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         run_folder.write_json(folder / run_folder.RECIPE_FILE, about)
+    model, batches, callbacks = parts
+    epochs = -len(callbacks[-1].history)
     begin, cpu = time.time(), time.process_time()
     history = run.fit(recipe, *parts, options.verbose)
+    seconds, cpu = time.time() - begin, time.process_time() - cpu
+    tokens = (epochs + len(history)) * run.target_tokens(batches[0])
     cost = {
-        "training_seconds": round(time.time() - begin, 1),
-        "training_cpu_seconds": round(time.process_time() - cpu, 1),
+        "training_seconds": round(seconds, 1),
+        "training_cpu_seconds": round(cpu, 1),
+        "training_tokens_per_cpu_second": round(tokens / cpu, 1),
     }
-    finish(run, folder, recipe, parts[0], splits[-1], history, cost)
+    results = {
+        "weights": model.count_params(),
+        "validation_nats_per_word": run.nats_per_word(
+            model, batches[1], splits[1]
+        ),
+    }
+    finish(run, folder, recipe, model, splits[-1], history, results, cost)
 
 
 def prepare(run, recipe, options, folder):
@@ -92,7 +103,7 @@ def prepare(run, recipe, options, folder):
         options.seed,
         options.skip_bad_rows,
     )
-    model = run.make_model(recipe, splits[0])
+    model = run.make_model(recipe, splits)
     run.check_tokens(model, splits)
     callbacks = run.make_callbacks(recipe, splits[1], folder)
     first_epoch = callbacks[-1].restore(model) if options.resume else 0
@@ -112,12 +123,13 @@ def prepare(run, recipe, options, folder):
     return splits, model, batches, callbacks
 
 
-def finish(run, folder, recipe, model, test_pairs, history, cost):
+def finish(run, folder, recipe, model, test_pairs, history, results, cost):
     """Tests the model, and writes and prints what came of it."""
     scoring = importlib.import_module("applications.translation.scoring")
     begin = time.time()
     model.save_to_preset(folder / run.MODEL_FOLDER)
-    results, test_cost, translations = scoring.score(recipe, model, test_pairs)
+    scores, test_cost, translations = scoring.score(recipe, model, test_pairs)
+    results = {**results, **scores}
     cost = {**cost, **test_cost, "test_seconds": round(time.time() - begin, 1)}
     samples = scoring.samples(test_pairs, translations)
     (folder / "translations.txt").write_text(samples, encoding="utf-8")

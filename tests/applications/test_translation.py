@@ -325,7 +325,7 @@ def test_two_files_train_by_every_other_choice(tmp_path, capsys):
 
 def test_choices_of_training_reach_optimizer_loss_and_callbacks(tmp_path):
     pairs = experiment.read_splits(RECIPES["smoke"], None, 0)[0][1]
-    plain = experiment.make_model(RECIPES["smoke"], pairs)
+    plain = experiment.make_model(RECIPES["smoke"], [pairs])
     assert plain.optimizer.clipnorm == 1.0
     assert plain.loss.label_smoothing == 0.0
     recipe = make_recipe(
@@ -333,7 +333,7 @@ def test_choices_of_training_reach_optimizer_loss_and_callbacks(tmp_path):
         ["schedule=transformer", "learning_rate=0.3", "warmup_steps=7"]
         + ["label_smoothing=0.2", "clipnorm=0.5", "average_last=3"],
     )
-    model = experiment.make_model(recipe, pairs)
+    model = experiment.make_model(recipe, [pairs])
     assert model.optimizer.clipnorm == 0.5
     assert model.loss.label_smoothing == 0.2
     rate = model.optimizer._learning_rate
@@ -486,7 +486,7 @@ def test_a_picture_that_fails_loses_no_metrics(smoke, tmp_path, monkeypatch):
 def test_the_mean_context_reads_every_word_alike():
     recipe = make_recipe("smoke", ["attention=mean"])
     pairs = experiment.read_splits(recipe, None, 0)[0][0][:50]
-    model = experiment.make_model(recipe, pairs)
+    model = experiment.make_model(recipe, [pairs])
     scores = model.align([pairs[0].source], [pairs[0].target])[0].scores
     assert scores == pytest.approx(1 / scores.shape[1])
     layer = model.decoder.attention
