@@ -32,11 +32,13 @@ def training():
     return step_of_fit(model, *batch())
 
 
-def step_of_fit(model, source, target, labels):
+def step_of_fit(model, source, target, labels, label_smoothing=0.0):
     """A step of `fit` with Adam: the time between the ends of two."""
     model.compile(
         "adam",
-        SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+        SparseCategoricalCrossentropy(
+            label_smoothing, reduction="mean_with_sample_weight"
+        ),
         jit_compile=keras.backend.backend() != "torch",
     )
     ids = {"encoder_token_ids": source, "decoder_token_ids": target}

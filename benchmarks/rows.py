@@ -12,7 +12,13 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
-from benchmarks import luong_nmt, rnn_search, scaling, transformer
+from benchmarks import (
+    luong_nmt,
+    rnn_search,
+    scaling,
+    transformer,
+    transformer_training,
+)
 from benchmarks.steps import forward, forward_and_backward, normal
 from keras_attention import layers
 
@@ -208,6 +214,10 @@ def product():
 
 PRODUCT_SIZE = 4096
 
+TRAINING = (
+    "Transformer, a step of `fit` with Adam, 3 + 3 layers, D=256, 4 heads, "
+    "B=64, S=24, T=26, V=8000, tied, dropout and label smoothing 0.1; peer "
+)
 TORCH_LOOP = "peer the same model as a loop of torch.nn.GRUCell"
 
 
@@ -401,6 +411,23 @@ ROWS = {
         )
         for position in (20, 200)
     },
+    "transformer-training-torch": Row(
+        TRAINING + "torch.nn.Transformer in the same loop",
+        transformer_training.training,
+        transformer_training.torch_training,
+        peer_backend="torch",
+        amount=transformer_training.WORDS,
+        unit="target tokens",
+        bars={"tensorflow": Bar(faster=0.95)},
+    ),
+    "transformer-training-keras": Row(
+        TRAINING + "Keras's own layers",
+        transformer_training.training,
+        transformer_training.keras_training,
+        amount=transformer_training.WORDS,
+        unit="target tokens",
+        bars={"jax": Bar(faster=1.0), "torch": Bar(faster=1.0)},
+    ),
     "import": Row(
         "`import keras_attention` after `import keras`", import_package, None
     ),

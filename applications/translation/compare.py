@@ -7,8 +7,6 @@ Runs that are finished are read, those that were stopped go on.
 """
 
 import argparse
-import json
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +19,15 @@ from applications.translation.run_folder import (
     check_folder,
     description,
 )
+from applications.translation.table import (
+    draw,
+    finished,
+    ranges_of,
+    score,
+    table,
+)
 
 SYSTEMS = {"additive": "attention", "mean": "mean annotation"}
-COLORS = {"additive": "tab:blue", "mean": "tab:orange"}
 
 
 def make_parser():
@@ -93,98 +97,17 @@ def train(options, attention, seed, folder):
 
 
 def read_scores(folder):
-    """What is shown of a finished run.
-
-    Its cells of the table before and behind the ranges of lengths, and the
-    ranges by their shortest length: all runs share it, while the last range
-    ends where a run's test does, and one without sentences is left out.
-    """
-    path = folder / METRICS_FILE
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+    """The first and the last cells of a finished run, and its ranges."""
+    with finished(folder) as metrics:
         results = metrics["results"]
         words = results.get("alignment")
-        before = [
-            f"{results[x]['score']:.1f} ± {results[x]['confidence']:.1f}"
-            for x in ("bleu", "chrf")
-        ]
         behind = [
             f"{100 * words[x]:.1f}" if words else ""
             for x in ("overall", "sure", "crossing")
         ]
         behind.append(f"{metrics['cost']['training_cpu_seconds']:.0f}")
-        ranges = {
-            part["shortest"]: {
-                x: part[x] for x in ("longest", "bleu", "bleu_confidence")
-            }
-            for part in results["by_length"]
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            "A finished run must hold the metrics.json that training writes "
-            f"now. Received: {path} ({error!r}). Delete {folder} to train it "
-            "again, or name another --output."
-        ) from None
-    return before, ranges, behind
-
-
-def range_names(runs):
-    """Names of all ranges of lengths by their shortest length."""
-    longest = {}
-    for _, ranges, _ in runs.values():
-        for shortest, part in ranges.items():
-            longest[shortest] = max(longest.get(shortest, 0), part["longest"])
-    return {n: f"{n}–{longest[n]}" for n in sorted(longest)}
-
-
-def table(runs):
-    """One Markdown row per run: `runs[attention, seed]` are its scores."""
-    names = range_names(runs)
-    heads = ["context", "seed", "BLEU", "chrF2", *names.values()]
-    heads += ["aligned", "surely", "crossing", "CPU s"]
-    rows = [heads, ["---"] * len(heads)]
-    for (attention, seed), (before, ranges, behind) in runs.items():
-        by_length = [
-            f"{ranges[n]['bleu']:.1f}" if n in ranges else "" for n in names
-        ]
-        first = [SYSTEMS[attention], str(seed)]
-        rows.append([*first, *before, *by_length, *behind])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def draw(runs, path):
-    """BLEU over source length: the seeds' mean, and their range.
-
-    Of a single seed, the confidence interval.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    names = range_names(runs)
-    for attention in SYSTEMS:
-        scores = [
-            ranges for (x, _), (_, ranges, _) in runs.items() if x == attention
-        ]
-        means, low, high = [], [], []
-        for n in names:
-            parts = [ranges[n] for ranges in scores if n in ranges]
-            bleu = [part["bleu"] for part in parts]
-            margin = parts[0]["bleu_confidence"] if len(scores) == 1 else 0
-            means.append(statistics.mean(bleu))
-            low.append(min(bleu) - margin)
-            high.append(max(bleu) + margin)
-        style = dict(color=COLORS[attention])
-        label = SYSTEMS[attention]
-        axes.plot(names.values(), means, marker="o", label=label, **style)
-        axes.fill_between(
-            names.values(), low, high, alpha=0.2, linewidth=0, **style
-        )
-    axes.set(xlabel="source words", ylabel="BLEU", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+        before = [score(results, name) for name in ("bleu", "chrf")]
+        return before, ranges_of(results), behind
 
 
 def main(arguments=None):
@@ -206,8 +129,20 @@ def main(arguments=None):
                 sys.exit(error.returncode)
         runs = {run: read_scores(folder) for run, folder in folders.items()}
         figure = options.figure or output / "bleu_by_length.png"
-        draw(runs, figure)
-    print(f"\n{table(runs)}\n\nThe curve is in {figure}.")
+        curves: dict = {label: [] for label in SYSTEMS.values()}
+        for (attention, _), (_, ranges, _) in runs.items():
+            curves[SYSTEMS[attention]].append(ranges)
+        draw(curves, figure)
+    rows = [
+        ([SYSTEMS[attention], str(seed), *before], ranges, behind)
+        for (attention, seed), (before, ranges, behind) in runs.items()
+    ]
+    text = table(
+        ["context", "seed", "BLEU", "chrF2"],
+        ["aligned", "surely", "crossing", "CPU s"],
+        rows,
+    )
+    print(f"\n{text}\n\nThe curve is in {figure}.")
 
 
 if __name__ == "__main__":

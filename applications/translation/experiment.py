@@ -234,7 +234,9 @@ def make_model(recipe, splits):
     if recipe.score == "location":
         # It scores positions, and learns as many as there are to read.
         sources = [text for pairs in splits for text in two_sides(pairs)[0]]
-        options["max_length"] = max(map(len, source_tokenizer.tokenize(sources)))
+        options["max_length"] = max(
+            map(len, source_tokenizer.tokenize(sources))
+        )
     if system is Transformer:
         options["share_embeddings"] = recipe.joint_vocabulary
     model = system.from_preset(

@@ -17,6 +17,7 @@ from applications.translation import (
     experiment,
     run_folder,
     scoring,
+    table,
     train,
     translate,
 )
@@ -535,6 +536,51 @@ def test_the_comparison_shows_finished_runs(smoke, tmp_path, capsys):
     score = results["bleu"]["score"]
     assert all(row[2].startswith(f"{score:.1f} ±") for row in rows[2:])
     assert (tmp_path / "bleu_by_length.png").exists()
+
+
+def test_location_scores_have_room_for_the_longest_source_of_all():
+    recipe = make_recipe("smoke", ["preset=luong_nmt_tiny", "score=location"])
+    short = [("a cat", "un chat")]
+    model = experiment.make_model(recipe, [short, short, [("a " * 9, "un")]])
+    assert model.max_length == 9
+
+
+def test_the_table_shows_runs_beside_each_other(smoke, tmp_path, capsys):
+    shutil.copytree(smoke, tmp_path / "other")
+    change_metrics(tmp_path / "other", lambda x: x.update(weights=1234567))
+    figure = tmp_path / "curves" / "bleu.png"
+    folders = [str(smoke), str(tmp_path / "other")]
+    table.main([*folders, "--figure", str(figure)])
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in capsys.readouterr().out.splitlines()
+    ]
+    metrics = read_metrics(smoke)
+    bleu = metrics["results"]["bleu"]
+    assert [row[0] for row in rows] == ["run", "---", "smoke", "other"]
+    assert rows[3][1] == "1,234,567"
+    assert rows[2][4] == f"{bleu['score']:.1f} ± {bleu['confidence']:.1f}"
+    assert rows[0][6:] == ["1–4", "5–5", "s per 100"]
+    assert len(rows[2]) == len(rows[0])
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    change_metrics(tmp_path / "other", lambda x: x.pop("weights"))
+    text = refusal(capsys, table.main, *folders)
+    assert "other/metrics.json (KeyError('weights'))" in text
+
+
+def test_a_run_tells_the_cross_entropy_of_its_targets(smoke):
+    """Per word, so that other tokens of the same text compare."""
+    metrics = read_metrics(smoke)
+    _, validation, _ = experiment.read_splits(RECIPES["smoke"], None, 0)[0]
+    words = [len(pair.target.split()) for pair in validation]
+    # Each word is a token here, and [end] is one more.
+    per_token = min(logs["val_loss"] for logs in metrics["history"])
+    expected = per_token * (sum(words) + len(words)) / sum(words)
+    got = metrics["results"]["validation_nats_per_word"]
+    # `fit` weighs batches by their rows.
+    assert got == pytest.approx(expected, rel=0.02)
+    model, _, _ = experiment.read_run(smoke)
+    assert metrics["results"]["weights"] == model.count_params()
 
 
 def test_the_comparison_trains_by_the_choices_it_was_given(
