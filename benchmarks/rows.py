@@ -153,9 +153,19 @@ def local_attention_window(x):
     return forward_and_backward(projections, run, [x])
 
 
-def local_step(length):
+def local():
+    return layers.LocalAttention(10, "predictive", "general")
+
+
+def whole():
+    return layers.LuongAttention("general")
+
+
+def one_query(make_layer, length):
+    """A step of decoding: 8 queries, each over a memory of its own."""
+
     def make():
-        layer = layers.LocalAttention(10, "predictive", "general")
+        layer = make_layer()
         query, value = normal(8, 128), normal(8, length, 128, seed=1)
         memory = layer.memory(value)
         layer.step(query, memory, {})
@@ -168,6 +178,22 @@ def local_step(length):
         return forward(step, [query, *(memory[name] for name in names)])
 
     return make
+
+
+def many_queries(make_layer, length):
+    """A step of training: 64 queries in each of 8 sentences."""
+
+    def make():
+        inputs = [normal(8, 64, 128), normal(8, length, 128, seed=1)]
+        layer = make_layer()
+        layer(*inputs)
+        return forward_and_backward(layer, layer, inputs)
+
+    return make
+
+
+# The seed of this library: "local attention is the cheaper one".
+LONG = (256, 1024, 4096)
 
 
 def attention_rnn(attention):
@@ -296,12 +322,22 @@ ROWS = {
     ),
     **{
         f"local-step-{length}": Row(
-            "LocalAttention, predictive, one step, B=8, D=10, 128 features, "
-            f"S={length}, the memory projected before",
-            local_step(length),
-            None,
+            f"LocalAttention, a step of 8 queries, window 10, D=128, {length} "
+            "source positions; peer LuongAttention over all of them",
+            one_query(local, length),
+            one_query(whole, length),
         )
-        for length in (256, 4096, 16384)
+        for length in (*LONG, 16384)
+    },
+    **{
+        f"local-training-{length}": Row(
+            "LocalAttention, 64 queries in each of 8 sentences, forward and "
+            f"backward, window 10, D=128, {length} source positions; peer "
+            "LuongAttention over all of them",
+            many_queries(local, length),
+            many_queries(whole, length),
+        )
+        for length in LONG
     },
     **{
         f"hard-{estimator}": Row(
@@ -381,6 +417,21 @@ ROWS = {
         )
         for bar, (name, peer_name, peer, backends, peer_backend) in zip(
             bars, transformer.PEERS, strict=True
+        )
+    },
+    **{
+        f"transformer-{search}-int8": Row(
+            f"Transformer of int8 weights, {about}, the same sizes; peer "
+            "CTranslate2 of these sizes, int8",
+            transformer.search(num_beams, "int8"),
+            transformer.ctranslate2_search(num_beams, "int8"),
+            peer_backend="torch",
+            amount=transformer.TOKENS,
+            unit="tokens",
+        )
+        for search, about, num_beams in (
+            ("greedy", "greedy search", 1),
+            ("beam-4", "search with four beams", 4),
         )
     },
     **{

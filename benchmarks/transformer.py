@@ -21,9 +21,9 @@ def source():
     return rng.integers(4, VOCABULARY, (BATCH, SOURCE), dtype="int32")
 
 
-def search(num_beams):
+def search(num_beams, quantize=None):
     """All sentences take all steps: the end is never likely enough."""
-    return lambda: partial(decoder(num_beams, TARGET), TARGET)
+    return lambda: partial(decoder(num_beams, TARGET, quantize), TARGET)
 
 
 def some_of(length, max_length):
@@ -59,7 +59,7 @@ def time_of(clock, function, argument):
     return clock() - start
 
 
-def decoder(num_beams, max_length):
+def decoder(num_beams, max_length, quantize=None):
     """Takes the length at which all sentences are cut."""
     model = Transformer(
         VOCABULARY,
@@ -72,6 +72,8 @@ def decoder(num_beams, max_length):
         output_bias=True,
     )
     model.output_layer.bias.assign(no_end())
+    if quantize is not None:
+        model.quantize(quantize)
     model.compile(jit_compile=keras.backend.backend() != "torch")
     options: dict = dict(
         start_token=START, end_token=END, max_length=max_length

@@ -76,7 +76,14 @@ def test_the_symbolic_shape_and_dtype_are_the_eager_ones(name, known):
 
 @names()
 @pytest.mark.parametrize(
-    "policy", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16"]
+    "policy",
+    [
+        # Each precision and each kind once; the others in `make test-all`.
+        "float16",
+        "mixed_bfloat16",
+        pytest.param("bfloat16", marks=pytest.mark.slow),
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+    ],
 )
 def test_low_precision_is_close_to_float32(name, policy):
     layer, case = fresh(name)
