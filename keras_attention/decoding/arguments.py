@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_attention.ops.checks import positive_int
-from keras_attention.ops.masks import concrete_value
+from keras_attention.ops.checks import known, positive_int
+from keras_attention.ops.masks import concrete_value, is_traced
 
 
 def check_tokens(
@@ -44,12 +44,23 @@ def check_tokens(
     return tokens
 
 
+def check_max_length(max_length: Any) -> Any:
+    """Returns T as an int, or the int32 scalar of a TensorFlow graph.
+
+    Such a graph serves sources of any length, as one that is exported does;
+    other backends must know T.
+    """
+    if keras.backend.backend() == "tensorflow" and is_traced(max_length):
+        return ops.cast(max_length, "int32")
+    return positive_int(max_length, "max_length")
+
+
 def check_max_lengths(max_lengths: Any, max_length: int, batch: Any) -> Any:
     """Returns the limit of each sentence, `(B,)` int32, or raises.
 
     Args:
         max_lengths: `(B,)` ints, or None for `max_length`.
-        max_length: The highest limit.
+        max_length: The highest limit, or a tensor.
         batch: B, an int or a scalar tensor.
     """
     if max_lengths is None:
@@ -61,7 +72,10 @@ def check_max_lengths(max_lengths: Any, max_length: int, batch: Any) -> Any:
         None in shape or not isinstance(batch, int) or shape[0] == batch
     )
     whole = "int" in keras.backend.standardize_dtype(limits.dtype)
-    inside = values is None or ((values > 0) & (values <= max_length)).all()
+    inside = values is None or (
+        (values > 0).all()
+        and not (known(max_length) and (values > max_length).any())
+    )
     if not (fits and whole and inside):
         raise ValueError(
             "`max_lengths` must be one integer per sentence, each from 1 to "

@@ -6,13 +6,13 @@ from keras import ops, tree
 from keras_attention.decoding import loop as loops
 from keras_attention.decoding.arguments import (
     check_beams,
+    check_max_length,
     check_max_lengths,
     check_tokens,
 )
 from keras_attention.decoding.beams import Search
 from keras_attention.decoding.decoded import Decoded
 from keras_attention.decoding.penalties import make_ranking
-from keras_attention.ops.checks import positive_int
 
 
 def beam_search(
@@ -72,7 +72,8 @@ def beam_search(
             under `"shared"` all hypotheses of a source: it stays as it is.
         start_token: What the first step reads.
         end_token: Ends a hypothesis.
-        max_length: Tokens at most, the end token counted.
+        max_length: Tokens at most, the end token counted. In a graph of
+            TensorFlow also a scalar tensor.
         num_beams: Alive hypotheses per source, K. May exceed the vocabulary.
         num_results: Hypotheses to return per source, at most `num_beams`.
         length_penalty: `"gnmt"`, `"average"` or None.
@@ -128,7 +129,7 @@ def beam_search(
     Reference:
         [Wu et al., 2016](https://arxiv.org/abs/1609.08144), section 7.
     """
-    max_length = positive_int(max_length, "max_length")
+    max_length = check_max_length(max_length)
     check_beams(num_beams, num_results)
     ranking = make_ranking(
         max_length,

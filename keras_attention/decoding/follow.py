@@ -2,11 +2,11 @@ from keras import ops, tree
 
 from keras_attention.decoding import loop as loops
 from keras_attention.decoding.arguments import (
+    check_max_length,
     check_max_lengths,
     check_tokens,
 )
 from keras_attention.decoding.decoded import Decoded
-from keras_attention.ops.checks import positive_int
 
 
 def follow(
@@ -45,7 +45,7 @@ def follow(
     Returns:
         A `Decoded` with an axis of K hypotheses after B.
     """
-    max_length = positive_int(max_length, "max_length")
+    max_length = check_max_length(max_length)
     tokens = check_tokens(start_token, end_token, banned_tokens, pad_token)
     needed = dict.fromkeys(return_extras, "`return_extras`")
     state = tree.map_structure(ops.convert_to_tensor, state)

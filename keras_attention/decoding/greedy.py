@@ -35,7 +35,8 @@ def greedy(
             the same structure, shapes and dtypes. A scalar concerns all rows.
         start_token: What the first step reads.
         end_token: Ends a sentence.
-        max_length: Tokens at most, the end token counted.
+        max_length: Tokens at most, the end token counted. In a graph of
+            TensorFlow also a scalar tensor.
         pad_token: Fills `token_ids` behind the end; `step` never sees it.
         banned_tokens: Tokens never to produce. The probabilities of the
             others stay what they were.

@@ -260,7 +260,7 @@ def record(buffers, position, values, max_length):
 def zero_behind(values, lengths):
     """Zeros `(..., T, *)` from position `lengths` `(...)` on."""
     leading = len(lengths.shape)
-    inside = within(lengths, values.shape[leading])  # (..., T)
+    inside = within(lengths, ops.shape(values)[leading])  # (..., T)
     for _ in range(len(values.shape) - leading - 1):
         inside = ops.expand_dims(inside, -1)
     return ops.where(inside, values, ops.zeros_like(values))

@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from keras_attention.decoding.loop import select
-from keras_attention.ops.checks import one_of
+from keras_attention.ops.checks import known, one_of
 from keras_attention.ops.masks import as_mask, check_mask_shape
 
 LENGTH_PENALTIES = (None, "gnmt", "average")
@@ -90,18 +90,32 @@ def make_ranking(
         )
     if coverage_mask is not None:
         coverage_mask = as_mask(coverage_mask, "coverage_mask")
-    lengths = np.arange(1, max_length + 1, dtype="float64")
-    if length_penalty == "gnmt":
-        divisor = ((5 + lengths) / 6) ** length_alpha
-    elif length_penalty == "average":
-        divisor = lengths**length_alpha
-    else:
-        divisor = np.ones_like(lengths)
-    bonus = -word_penalty * lengths
-    tables = (divisor, bonus, _best_to_come(divisor), _best_to_come(bonus))
-    tables = (table.astype("float32") for table in tables)
+
+    def tables(lengths):
+        if length_penalty == "gnmt":
+            divisor = ((5 + lengths) / 6) ** length_alpha
+        elif length_penalty == "average":
+            divisor = lengths**length_alpha
+        else:
+            divisor = lengths**0
+        return divisor, -word_penalty * lengths
+
+    # In float64: NumPy's, or that of a TensorFlow graph.
+    library = np if known(max_length) else ops
+    lengths = library.arange(1, max_length + 1, dtype="float64")
+    longest = lengths[-1:]
+    # Neither table turns around, so that the best of the lengths to come is
+    # that of the next one or of the longest.
+    to_come = (
+        library.maximum(following, last)
+        for following, last in zip(
+            tables(library.minimum(lengths + 1, longest)),
+            tables(longest),
+            strict=True,
+        )
+    )
     return Ranking(
-        *map(ops.convert_to_tensor, tables),
+        *(ops.cast(x, "float32") for x in (*tables(lengths), *to_come)),
         coverage_beta=coverage_beta,
         coverage_mask=coverage_mask,
     )
@@ -128,12 +142,6 @@ def _finite(value, name, least=-np.inf):
             f"`{name}` must be {wanted}. "
             f"Received: {name}={value!r}. Pass 0 for no effect."
         )
-
-
-def _best_to_come(table):
-    """Largest of the later entries; the last entry has itself to come."""
-    best = np.maximum.accumulate(table[::-1])[::-1]
-    return np.append(best[1:], table[-1])
 
 
 def coverage_penalty(coverage, beta, mask=None):

@@ -10,6 +10,7 @@ from keras_attention.data.tokenizers import load_tokenizer
 from keras_attention.decoding import beam_search, greedy, sample
 from keras_attention.decoding.arguments import check_beams
 from keras_attention.decoding.penalties import length_score
+from keras_attention.models import export
 from keras_attention.models.model import Model
 from keras_attention.ops import checks
 
@@ -221,6 +222,28 @@ class Translator(Model):
         Raises:
             ValueError: As in `translate`, or more results than beams.
         """
+        options = self._search_options(
+            num_beams,
+            num_results,
+            length_penalty,
+            length_alpha,
+            coverage_beta,
+            early_stopping,
+        )
+        return self._decode(
+            sources, self._searcher, options, num_beams, max_length, batch_size
+        )
+
+    def _search_options(
+        self,
+        num_beams,
+        num_results,
+        length_penalty,
+        length_alpha,
+        coverage_beta,
+        early_stopping,
+    ) -> dict:
+        """What `_searcher` takes beside a limit, checked."""
         check_beams(num_beams, num_results)
         if coverage_beta and (num_beams == 1 or not self.attends):
             raise ValueError(
@@ -229,16 +252,13 @@ class Translator(Model):
                 f"coverage_beta={coverage_beta}, num_beams={num_beams}, a "
                 f"{type(self).__name__}. Leave it out."
             )
-        options: dict = dict(
+        return dict(
             num_beams=num_beams,
             num_results=num_results,
             length_penalty=length_penalty,
             length_alpha=length_alpha,
             coverage_beta=coverage_beta,
             early_stopping=early_stopping,
-        )
-        return self._decode(
-            sources, self._searcher, options, num_beams, max_length, batch_size
         )
 
     def sample(
@@ -396,24 +416,135 @@ class Translator(Model):
                 )
         return results
 
-    def _shared_options(self, max_length, max_lengths) -> dict:
-        tokenizer = self.target_tokenizer
+    def export_translator(
+        self,
+        path: str | Path,
+        num_beams: int = 1,
+        num_results: int = 1,
+        max_length: int | None = None,
+        length_penalty: str | None = "average",
+        length_alpha: float = 1.0,
+        coverage_beta: float = 0.0,
+        early_stopping: bool = False,
+        special_ids: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Writes the search as a SavedModel that TensorFlow runs alone.
+
+        For a program without this library and Keras. `serve` of what
+        `tf.saved_model.load(path)` returns takes `encoder_token_ids`
+        `(B, S)` int32, each row of at least one token with padding behind
+        it, and returns a dict:
+
+        - `token_ids` `(B, N, T)`, `lengths`, `log_probabilities` and
+          `hypothesis_scores` `(B, N)`, as in `decoding.Decoded`, of the N =
+          `num_results` best;
+        - `scores` `(B, N, T, S)` float32, what each token read, of a model
+          with attention.
+
+        B and S may differ from call to call. They are the hypotheses that
+        `hypotheses` finds, whatever the padding and the rest of the batch.
+        The tokenizers lie beside, in `source_tokenizer` and
+        `target_tokenizer`, as `save_to_preset` writes them.
+
+        Args:
+            path: The folder to write. It must be missing or empty; if
+                anything fails it stays so.
+            num_beams: As in `translate`; this and all below is fixed in the
+                graph.
+            num_results: N, at most `num_beams`.
+            max_length: Most target tokens, the end included, T. None allows
+                each sentence twice the source's tokens and ten, and T is the
+                largest of these limits.
+            length_penalty: As in `translate`.
+            length_alpha: As in `translate`.
+            coverage_beta: As in `translate`.
+            early_stopping: As in `translate`.
+            special_ids: Padding, start and end of the target, for a model
+                without a `target_tokenizer`; None takes the tokenizer's.
+
+        Raises:
+            RuntimeError: The backend is not TensorFlow.
+            ValueError: As in `hypotheses`; something is at `path`; or the
+                special ids are not known, or given twice.
+
+        Examples:
+            >>> import tempfile
+            >>> import keras
+            >>> import numpy as np
+            >>> from keras_attention.models import RNNSearch
+            >>> model = RNNSearch.from_preset(
+            ...     "rnn_search_tiny",
+            ...     source_vocabulary_size=31,
+            ...     target_vocabulary_size=37,
+            ... )
+            >>> if keras.backend.backend() == "tensorflow":
+            ...     import tensorflow as tf
+            ...     with tempfile.TemporaryDirectory() as folder:
+            ...         model.export_translator(
+            ...             folder, num_beams=2, special_ids=(0, 2, 3))
+            ...         loaded = tf.saved_model.load(folder)
+            ...     ids = np.array([[5, 6, 4], [7, 0, 0]], "int32")
+            ...     found = loaded.serve(ids)
+            ...     assert found["token_ids"].shape == (2, 1, 2 * 3 + 10)
+            ...     assert found["scores"].shape == (2, 1, 2 * 3 + 10, 3)
+        """
+        export.check_backend()
+        export.check_vacant(Path(path))
+        options = self._search_options(
+            num_beams,
+            num_results,
+            length_penalty,
+            length_alpha,
+            coverage_beta,
+            early_stopping,
+        )
+        if max_length is not None:
+            checks.positive_int(max_length, "max_length")
+        if (special_ids is None) == (self.target_tokenizer is None):
+            raise ValueError(
+                "The special ids of the target must come from its tokenizer, "
+                "or from `special_ids` where there is none. Received: "
+                f"special_ids={special_ids}, target_tokenizer="
+                f"{self.target_tokenizer}. Pass (padding, start, end), or "
+                "leave it out."
+            )
+        ids = special_ids and export.SpecialIds(*special_ids)
+
+        def serve(encoder_token_ids):
+            readable = ops.not_equal(encoder_token_ids, self.pad_token_id)
+            limits = 2 * ops.sum(ops.cast(readable, "int32"), axis=1) + 10
+            if max_length is not None:
+                limits = ops.full_like(limits, max_length)
+            limit = max_length or ops.max(limits, initial=10)
+            search = self._searcher(limit, ids=ids, **options)
+            return export.as_outputs(search(encoder_token_ids, limits))
+
+        export.write_saved_model(
+            serve,
+            ENCODER_INPUT,
+            self._flatten_layers(),
+            Path(path),
+            self._write_tokenizers,
+        )
+
+    def _shared_options(self, max_length, max_lengths, ids=None) -> dict:
+        ids = ids or self.target_tokenizer
         return dict(
-            start_token=tokenizer.start_id,
-            end_token=tokenizer.end_id,
+            start_token=ids.start_id,
+            end_token=ids.end_id,
             max_length=max_length,
-            pad_token=tokenizer.pad_id,
-            banned_tokens=(tokenizer.pad_id, tokenizer.start_id),
+            pad_token=ids.pad_id,
+            banned_tokens=(ids.pad_id, ids.start_id),
             return_extras=("scores",) if self.attends else (),
             max_lengths=max_lengths,
         )
 
-    def _searcher(self, max_length, num_beams, **options):
+    def _searcher(self, max_length, num_beams, ids=None, **options):
         penalty = options["length_penalty"], options["length_alpha"]
 
         def search(encoder_token_ids, max_lengths):
             memory, state = self.start(encoder_token_ids, max_length, num_beams)
-            shared = self._shared_options(max_length, max_lengths)
+            shared = self._shared_options(max_length, max_lengths, ids)
             if num_beams > 1:
                 if options["coverage_beta"]:
                     shared["coverage_mask"] = ops.not_equal(
@@ -509,12 +640,18 @@ class Translator(Model):
 
     def write_preset_parts(self, folder, config):
         config = super().write_preset_parts(folder, config)
+        self._write_tokenizers(folder)
+        for name in TOKENIZERS:
+            tokenizer = getattr(self, name)
+            if tokenizer is not None:
+                config[name] = tokenizer.fingerprint()
+        return config
+
+    def _write_tokenizers(self, folder):
         for name in TOKENIZERS:
             tokenizer = getattr(self, name)
             if tokenizer is not None:
                 tokenizer.save(folder / name)
-                config[name] = tokenizer.fingerprint()
-        return config
 
     def get_config(self):
         return {

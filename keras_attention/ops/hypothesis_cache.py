@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_attention.ops.checks import known
 from keras_attention.ops.masks import concrete_value
 from keras_attention.ops.softmax import wide_dtype
 
@@ -22,7 +23,12 @@ FIRST = 32
 
 
 def segment_sizes(max_length):
-    """Positions of each segment: 32, 32, 64, 128, ..., M in all."""
+    """Positions of each segment: 32, 32, 64, 128, ..., M in all.
+
+    One of all where M is a tensor, since a graph has so many segments.
+    """
+    if not known(max_length):
+        return [max_length]
     sizes = []
     while sum(sizes) < max_length:
         sizes.append(min(sum(sizes) or FIRST, max_length - sum(sizes)))
@@ -61,7 +67,7 @@ def empty_segments(
 
 def room(segments, hypotheses):
     """Positions that segments hold in all, M."""
-    return sum(x["key"].shape[2] for x in segments) // hypotheses
+    return sum(ops.shape(x["key"])[2] for x in segments) // hypotheses
 
 
 def write(segments, position, key, value):
@@ -78,7 +84,7 @@ def write(segments, position, key, value):
     held = concrete_value(position)
     written, first = [], 0
     for segment in segments:
-        size = segment["key"].shape[2] // hypotheses
+        size = ops.shape(segment["key"])[2] // hypotheses
         if held is None or 0 <= held - first < size:
             segment = {
                 name: _write(
@@ -172,7 +178,7 @@ def read(query, segments, masks, position, scale):
     query = ops.reshape(query, (batch, groups, rows, width))
     held = concrete_value(position)
     result = read_segment(query, segments[0], masks[0])
-    first = masks[0].shape[-1] // hypotheses
+    first = ops.shape(masks[0])[-1] // hypotheses
     for segment, mask in zip(segments[1:], masks[1:], strict=True):
         more = partial(with_segment, result, query, segment, mask)
         if held is None:
@@ -180,7 +186,7 @@ def read(query, segments, masks, position, scale):
             result = ops.cond(position >= first, more, same)
         elif held >= first:
             result = more()
-        first += mask.shape[-1] // hypotheses
+        first += ops.shape(mask)[-1] // hypotheses
     _, total, output = result
     output = ops.cast(output / total, segments[0]["value"].dtype)
     output = ops.reshape(output, (batch, heads, hypotheses, output.shape[-1]))
@@ -196,7 +202,7 @@ def read_segment(query, segment, mask):
         mask: `(B, K, E)`; something is readable in each row.
     """
     batch, groups, rows, _ = ops.shape(query)
-    entries = mask.shape[-1]
+    entries = ops.shape(mask)[-1]
     logits = ops.matmul(query, ops.transpose(segment["key"], (0, 1, 3, 2)))
     logits = ops.cast(logits, wide_dtype(logits.dtype))
     # (B, N, K, E), as masks fit; a single hypothesis has one row.

@@ -680,3 +680,37 @@ def test_batch_and_source_length_may_be_unknown(jit_compile):
             keras.tree.flatten(known), keras.tree.flatten(decoded), strict=True
         ):
             np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="only here a length can be a tensor",
+)
+def test_the_longest_length_may_be_unknown():
+    import tensorflow as tf
+
+    memory = random_memory(3, 5, source_length=4, seed=2)
+    limits = np.array([2, 7, 4], "int32")
+    options = dict(num_beams=3, num_results=2, early_stopping=True)
+
+    @tf.function(input_signature=[tf.TensorSpec((), "int32")])
+    def run(max_length):
+        return beam_search(
+            step,
+            memory,
+            initial_state(3),
+            START,
+            END,
+            max_length,
+            max_lengths=limits,
+            **options,
+        )
+
+    for length in (7, 11):
+        known = search("graph", memory, length, max_lengths=limits, **options)
+        for left, right in zip(
+            keras.tree.flatten(known),
+            keras.tree.flatten(run(length)),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(left, right)

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -30,6 +31,25 @@ def test_no_continuation_exceeds_the_bound_and_one_can_reach_it(name):
         assert max(scores) <= bound
         if not arguments["word_penalty"]:
             assert max(scores) == bound
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow",
+    reason="only here the longest length can be unknown",
+)
+@pytest.mark.parametrize("kind", [None, "average", "gnmt"])
+@pytest.mark.parametrize("alpha", [0.6, -0.4])
+def test_tables_of_an_unknown_length_are_those_of_a_known_one(kind, alpha):
+    import tensorflow as tf
+
+    def tables(max_length):
+        ranking = make_ranking(max_length, kind, alpha, 0.3, 0.0, None)
+        return ranking[:4]
+
+    unknown = tf.function(tables, input_signature=[tf.TensorSpec((), "int32")])
+    for length in (1, 7):
+        for left, right in zip(unknown(length), tables(length), strict=True):
+            np.testing.assert_array_equal(left, right)
 
 
 def test_the_length_penalties_are_their_formulae():
