@@ -257,6 +257,16 @@ def test_translate_refuses_bad_arguments_before_it_reads_a_model(
     assert {x.name for x in tmp_path.iterdir()} == before
 
 
+def test_a_model_that_does_not_attend_tells_nothing_read(
+    smoke, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(RNNSearch, "attends", False)
+    arguments = (smoke, "a cat", "--pharaoh", tmp_path / "x")
+    text = refusal(capsys, translate.main, *arguments, "--replace-unknown")
+    assert "--pharaoh and --replace-unknown tell what was read" in text
+    assert not any(tmp_path.iterdir())
+
+
 def test_nothing_half_written_is_left(smoke, tmp_path, monkeypatch):
     (tmp_path / "output").write_text("before\n")
     monkeypatch.setattr(translate, "AT_ONCE", 1)
