@@ -1,6 +1,7 @@
 """Byte-pair encoding on bytes, by the tokenizers library."""
 
 import json
+import re
 from collections.abc import Sequence
 
 import keras
@@ -155,6 +156,10 @@ class BPETokenizer(Tokenizer):
     def _tokens(self, ids):
         return [self._names[token_id] for token_id in ids]
 
+    def join(self, tokens):
+        data = b"".join(map(_bytes, tokens))
+        return data.decode("utf-8", errors="replace").removeprefix(" ")
+
     def _decode(self, ids):
         return self._tokenizer.decode(ids, skip_special_tokens=False)
 
@@ -203,6 +208,13 @@ def _bytes_of_letters():
     others = [byte for byte in range(256) if byte not in printed]
     letters = {chr(byte): byte for byte in printed}
     return letters | {chr(256 + i): byte for i, byte in enumerate(others)}
+
+
+def _bytes(name):
+    """The bytes of a token's name, or of a word that is no token."""
+    if re.fullmatch("(<0x[0-9A-F]{2}>)+", name):
+        return bytes.fromhex(re.sub("<0x|>", "", name))
+    return name.replace("▁", " ").encode()
 
 
 def _name(data):

@@ -11,6 +11,7 @@ from keras_attention.data.tokenizers import (
     SPECIAL_TOKENS,
     UNK_ID,
     Tokenizer,
+    as_written,
     check_texts,
     read_text,
 )
@@ -123,8 +124,13 @@ class CharacterTokenizer(Tokenizer):
     def _tokens(self, ids):
         return [self.vocabulary[token_id] for token_id in ids]
 
-    def _decode(self, ids):
-        return "".join(self._tokens(ids))
+    def _surfaces(self, text):
+        return as_written(
+            lambda x: list(_normalize(x, False)), text, self.lowercase
+        )
+
+    def join(self, tokens):
+        return "".join(tokens)
 
     def _save_assets(self, folder, config):
         # JSON, because a line break may be one of them.

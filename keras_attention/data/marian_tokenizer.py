@@ -182,14 +182,24 @@ class MarianTokenizer(Tokenizer):
         }
 
     def _encode(self, text):
-        tag = []
-        if self.side == "source":
-            tag, text = self._split_language(text)
-        pieces = self._processor.encode(text, out_type=str)
+        tag, pieces = self._split(text)
         if not pieces:
             return []
         ids = [self._ids.get(x, self.unk_id) for x in (*tag, *pieces)]
         return [*ids, self.end_id] if self.side == "source" else ids
+
+    def _surfaces(self, text):
+        tag, pieces = self._split(text)
+        if not pieces:
+            return []
+        spelled = [*(None for _ in tag), *pieces]
+        return [*spelled, None] if self.side == "source" else spelled
+
+    def _split(self, text):
+        tag = []
+        if self.side == "source":
+            tag, text = self._split_language(text)
+        return tag, self._processor.encode(text, out_type=str)
 
     def _split_language(self, text):
         found = LANGUAGE.match(text)
@@ -207,8 +217,8 @@ class MarianTokenizer(Tokenizer):
     def _tokens(self, ids):
         return [self.vocabulary[token_id] for token_id in ids]
 
-    def _decode(self, ids):
-        text = self._processor.decode_pieces(self._tokens(ids))
+    def join(self, tokens):
+        text = self._processor.decode_pieces(list(tokens))
         return text.replace("▁", " ").strip()
 
     def _save_assets(self, folder, config):

@@ -108,7 +108,8 @@ class Tokenizer:
 
     A subclass implements `_encode`, `_tokens`, `_decode`, `vocabulary_size`,
     `get_config` and, where the config is too large for JSON, `_save_assets`
-    and `_load_assets`. Ids 0 to 3 are `[pad]`, `[unk]`, `[start]` and
+    and `_load_assets`. One with unknown tokens defines `_surfaces` and, in
+    place of `_decode`, `join`. Ids 0 to 3 are `[pad]`, `[unk]`, `[start]` and
     `[end]`, unless a subclass sets `pad_id`, `unk_id`, `start_id` and `end_id`
     of its own.
     """
@@ -168,6 +169,30 @@ class Tokenizer:
             texts.append(self._decode(kept))
         return texts
 
+    def surfaces(self, text: str) -> list[str | None]:
+        """The tokens of a text as it spells them, unknown ones too.
+
+        Args:
+            text: The text.
+
+        Returns:
+            One entry per id of `tokenize`: a string for `join`, or None for
+            a token that spells nothing, such as an end token.
+        """
+        return [*self._surfaces(*check_texts([text]))]
+
+    def join(self, tokens: Sequence[str]) -> str:
+        """Joins tokens, as `detokenize` does their ids.
+
+        Args:
+            tokens: What `tokens` or `surfaces` gave; they need not be in the
+                vocabulary.
+
+        Returns:
+            The text.
+        """
+        raise NotImplementedError("A tokenizer with unknown tokens defines it.")
+
     def fingerprint(self) -> str:
         """A digest that tokenizers share only if they are the same."""
         same = [type(self).__name__, self.get_config()]
@@ -225,7 +250,10 @@ class Tokenizer:
         raise NotImplementedError
 
     def _decode(self, ids: list[int]) -> str:
-        raise NotImplementedError
+        return self.join(self._tokens(ids))
+
+    def _surfaces(self, text: str) -> Sequence[str | None]:
+        return self._tokens(self._encode(text))
 
     def _tokens(self, ids: list[int]) -> list[str]:
         raise NotImplementedError
@@ -278,6 +306,8 @@ class WordTokenizer(Tokenizer):
         [[5, 7, 8, 4], [5, 1, 8, 4]]
         >>> tokenizer.detokenize(ids)
         ['the dog sleeps.', 'the [unk] sleeps.']
+        >>> tokenizer.surfaces("The cow sleeps.")
+        ['The', 'cow', 'sleeps', '.']
     """
 
     _VOCABULARY_FILE = "vocabulary.txt"
@@ -355,8 +385,11 @@ class WordTokenizer(Tokenizer):
     def _tokens(self, ids):
         return [self.vocabulary[token_id] for token_id in ids]
 
-    def _decode(self, ids):
-        return join_words(self._tokens(ids))
+    def _surfaces(self, text):
+        return as_written(split_words, text, self.lowercase)
+
+    def join(self, tokens):
+        return join_words(tokens)
 
     def _save_assets(self, folder, config):
         words = "".join(word + "\n" for word in config.pop("vocabulary"))
@@ -510,8 +543,12 @@ class SentencePieceTokenizer(Tokenizer):
     def _tokens(self, ids):
         return [self._processor.IdToPiece(token_id) for token_id in ids]
 
-    def _decode(self, ids):
-        return self._processor.DecodeIds(ids)
+    def _surfaces(self, text):
+        # As SentencePiece normalizes it; a run of unknown letters is a piece.
+        return self._processor.EncodeAsPieces(text)
+
+    def join(self, tokens):
+        return self._processor.DecodePieces(list(tokens))
 
     def _save_assets(self, folder, config):
         (folder / self._MODEL_FILE).write_bytes(self.proto)
@@ -577,6 +614,14 @@ def check_texts(texts):
                 f"{type(text).__name__} at index {i}."
             )
     return texts
+
+
+def as_written(split, text, lowercase):
+    """The tokens of a text that is split in lower case, in the case it has."""
+    tokens = split(text)
+    if lowercase and len(tokens) != len(folded := split(text.lower())):
+        return folded  # a capital that is two small letters
+    return tokens
 
 
 def _check_vocabulary(vocabulary):

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,9 +30,11 @@ class Translation(NamedTuple):
 
     Attributes:
         text: The translation.
-        source_tokens: S tokens that were read.
+        source_tokens: S tokens that were read; where unknown words were to be
+            replaced, as the source spells them.
         target_tokens: T tokens that were written, the end token last
-            (unless the translation was cut at the length limit).
+            (unless the translation was cut at the length limit); with the
+            words that replace unknown ones.
         scores: `(T, S)` attention scores, as NumPy; None of a model without
             attention.
         log_probability: Sum over the target tokens.
@@ -151,6 +153,7 @@ class Translator(Model):
         coverage_beta: float = 0.0,
         early_stopping: bool = False,
         batch_size: int = 64,
+        replace_unknown: bool | Mapping[str, str] = False,
     ) -> list[Translation]:
         """Translates strings and tells what each word read.
 
@@ -168,14 +171,45 @@ class Translator(Model):
             early_stopping: As in `decoding.beam_search`.
             batch_size: Sentences decoded at once; fewer of very long ones,
                 whose scores would fill the memory.
+            replace_unknown: True writes, for each unknown token, the source
+                token that it read most, spelled as in the source (Luong et
+                al., 2015, section 3). A mapping gives translations of source
+                tokens, looked up as they are spelled and then in lower case;
+                one that it lacks is copied. Scores stay what they were.
 
         Returns:
             A `Translation` per string.
 
         Raises:
-            ValueError: The model has no tokenizers, a source is empty, or
+            ValueError: The model has no tokenizers, a source is empty,
                 coverage is asked of a greedy search or of a model without
-                attention.
+                attention, or unknown words are to be replaced without
+                attention or by something else than words.
+
+        Examples:
+            What is unknown depends on the tokenizer: to a `WordTokenizer` any
+            word that it was not made with, to `SentencePieceTokenizer` letters
+            that it never saw, to `BPETokenizer` nothing. This model writes
+            unknown words only:
+
+            >>> import numpy as np
+            >>> from keras_attention.data import WordTokenizer
+            >>> from keras_attention.models import RNNSearch
+            >>> words = WordTokenizer.train(["the cat sleeps"])
+            >>> model = RNNSearch.from_preset(
+            ...     "rnn_search_tiny",
+            ...     source_tokenizer=words,
+            ...     target_tokenizer=words,
+            ... )
+            >>> _ = model.output_dense.bias.assign(
+            ...     9.0 * np.eye(words.vocabulary_size)[words.unk_id])
+            >>> model.generate("Wumpus", max_length=2)
+            '[unk] [unk]'
+            >>> model.generate("Wumpus", max_length=2, replace_unknown=True)
+            'Wumpus Wumpus'
+            >>> names = {"wumpus": "Wumpe"}
+            >>> model.generate("Wumpus", max_length=2, replace_unknown=names)
+            'Wumpe Wumpe'
         """
         found = self.hypotheses(
             sources,
@@ -187,6 +221,7 @@ class Translator(Model):
             coverage_beta,
             early_stopping,
             batch_size,
+            replace_unknown,
         )
         return [hypotheses[0] for hypotheses in found]
 
@@ -201,6 +236,7 @@ class Translator(Model):
         coverage_beta: float = 0.0,
         early_stopping: bool = False,
         batch_size: int = 64,
+        replace_unknown: bool | Mapping[str, str] = False,
     ) -> list[list[Translation]]:
         """Several translations of each string, best first.
 
@@ -214,6 +250,7 @@ class Translator(Model):
             coverage_beta: As in `translate`.
             early_stopping: As in `translate`.
             batch_size: As in `translate`.
+            replace_unknown: As in `translate`.
 
         Returns:
             For each string a list, each entry a `Translation`, sorted by
@@ -230,9 +267,17 @@ class Translator(Model):
             coverage_beta,
             early_stopping,
         )
-        return self._decode(
+        self._check_replacement(replace_unknown)
+        found = self._decode(
             sources, self._searcher, options, num_beams, max_length, batch_size
         )
+        if replace_unknown is False:
+            return found
+        dictionary = {} if replace_unknown is True else replace_unknown
+        return [
+            [self._replace_unknown(x, source, dictionary) for x in hypotheses]
+            for source, hypotheses in zip(sources, found, strict=True)
+        ]
 
     def _search_options(
         self,
@@ -610,6 +655,53 @@ class Translator(Model):
             float(log_prob),
             float(score),
             bool(ids[-1] == self.target_tokenizer.end_id),
+        )
+
+    def _check_replacement(self, replace_unknown):
+        if replace_unknown is False:
+            return
+        if not self.attends:
+            raise ValueError(
+                "`replace_unknown` writes what an unknown word read, so that "
+                f"the model must attend. Received: a {type(self).__name__}, "
+                "which has no attention. Leave it out."
+            )
+        if replace_unknown is not True and not (
+            isinstance(replace_unknown, Mapping)
+            and all(isinstance(x, str) and x for x in replace_unknown.values())
+        ):
+            raise ValueError(
+                "`replace_unknown` must be True, False or a mapping from "
+                "source words to words, none of them empty. Received: "
+                f"replace_unknown={str(replace_unknown)[:60]}."
+            )
+
+    def _replace_unknown(self, translation, source, dictionary):
+        """The translation with what its unknown tokens read most."""
+        tokenizer = self.target_tokenizer
+        surfaces = self.source_tokenizer.surfaces(source)
+        # What spells nothing, an end token of the source, is never copied.
+        spelled = np.array([x is not None for x in surfaces])
+        (unknown,) = tokenizer.tokens([tokenizer.unk_id])
+        written = list(translation.target_tokens)
+        for t, token in enumerate(written):
+            scores = np.where(spelled, translation.scores[t], 0)  # (S,)
+            if token == unknown and scores.max() > 0:
+                word = surfaces[scores.argmax()]
+                lower = dictionary.get(word.lower(), word)
+                written[t] = dictionary.get(word, lower)
+        text = translation.text
+        if written != translation.target_tokens:
+            text = tokenizer.join(written[: len(written) - translation.ended])
+        return translation._replace(
+            text=text,
+            source_tokens=[
+                name if surface is None else surface
+                for name, surface in zip(
+                    translation.source_tokens, surfaces, strict=True
+                )
+            ],
+            target_tokens=written,
         )
 
     @classmethod

@@ -9,6 +9,7 @@ import sys
 import types
 
 import keras
+import numpy as np
 import pytest
 
 from applications.translation import (
@@ -18,10 +19,12 @@ from applications.translation import (
     run_folder,
     scoring,
     table,
+    text_files,
     train,
     translate,
 )
 from applications.translation.recipes import RECIPES, Recipe, make_recipe
+from keras_attention.models import RNNSearch
 
 pytestmark = pytest.mark.one_backend
 
@@ -144,16 +147,204 @@ def test_the_standard_input_is_translated_line_by_line(
     smoke, monkeypatch, capsys
 ):
     def pipe(data):
-        stdin = types.SimpleNamespace(buffer=io.BytesIO(data))
+        buffer = io.BytesIO(data)
+        stdin = types.SimpleNamespace(buffer=buffer, isatty=lambda: False)
         monkeypatch.setattr(sys, "stdin", stdin)
 
     pipe("a wolf sings now\r\na wolf\u2028sings now\n".encode())
     translate.main([str(smoke)])
     printed = capsys.readouterr().out.split("\n")
     assert printed == ["maintenant un loup chante"] * 2 + [""]
-    assert translate.read_lines(io.BytesIO(b"a\r\n\nb")) == ["a", "", "b"]
+    lines = text_files.read_lines(io.BytesIO(b"\xef\xbb\xbfa\r\n\nb"))
+    assert lines == ["a", "", "b"]
     pipe(b"a wolf sings now\na \xff sings now\n")
     assert "byte 0xff in line 2" in refusal(capsys, translate.main, smoke)
+
+
+def test_a_file_is_translated_to_files(smoke, tmp_path, monkeypatch, capsys):
+    sentences = ["a wolf sings now", "", " ", "the small black cats sleep"]
+    paths = {x: tmp_path / x for x in ("input", "output", "pharaoh", "scores")}
+    # Without a line feed at the end, and more than are translated at once.
+    paths["input"].write_text("\n".join(sentences * 2), encoding="utf-8")
+    monkeypatch.setattr(translate, "AT_ONCE", 3)
+    options = [f"--{name}={path}" for name, path in paths.items()]
+    translate.main([str(smoke), *options])
+    assert capsys.readouterr().out == ""
+    assert {x.name for x in tmp_path.iterdir()} == set(paths)
+
+    def lines(name):
+        text = paths[name].read_text(encoding="utf-8")
+        assert text.endswith("\n")
+        return text[:-1].split("\n")
+
+    model, _, _ = experiment.read_run(smoke)
+    one, other = model.translate([sentences[0], sentences[3]])
+    assert lines("output") == [one.text, "", "", other.text] * 2
+    assert lines("pharaoh") == [one.pharaoh(), "", "", other.pharaoh()] * 2
+    read = [json.loads(line) for line in lines("scores")]
+    assert read[1] == dict(source_tokens=[], target_tokens=[], scores=[])
+    assert [bool(x["scores"]) for x in read] == [True, False, False, True] * 2
+    assert read[7]["source_tokens"] == other.source_tokens
+    assert read[7]["target_tokens"] == other.target_tokens
+    np.testing.assert_allclose(read[7]["scores"], other.scores, atol=1e-5)
+
+
+def test_the_n_best_of_each_sentence_are_numbered(smoke, tmp_path, capsys):
+    sentences = ["a wolf sings now", "", "the small black cats sleep"]
+    (tmp_path / "in").write_text("\n".join(sentences))
+    options = ["--input", str(tmp_path / "in"), "--num-results", "2"]
+    translate.main([str(smoke), *options])
+    lines = capsys.readouterr().out.splitlines()
+    model, _, _ = experiment.read_run(smoke)
+    found = model.hypotheses(sentences[::2], num_results=2, num_beams=2)
+    texts = [x.text for hypotheses in found for x in hypotheses]
+    columns = [line.split(" ||| ") for line in lines]
+    assert [x[0] for x in columns] == ["0", "0", "1", "2", "2"]
+    assert [x[1] for x in columns] == [*texts[:2], "", *texts[2:]]
+    assert float(columns[0][2]) > float(columns[1][2])
+
+
+def test_unknown_words_are_copied_or_looked_up(smoke, tmp_path, capsys):
+    run = copy_run(smoke, tmp_path / "run")
+    model, _, _ = experiment.read_run(smoke)
+    bias = np.zeros(model.target_tokenizer.vocabulary_size)
+    bias[model.target_tokenizer.unk_id] = 1e3  # it knows no word any more
+    model.output_dense.bias.assign(bias)
+    model.save_to_preset(run / "model")
+    arguments = [str(run), "Wumpus"]
+    words = tmp_path / "words.tsv"
+    words.write_text("wumpus\tWumpe\nwumpus\tbete\n")
+    for options, word in (
+        ([], "[unk]"),
+        (["--replace-unknown"], "Wumpus"),
+        (["--dictionary", str(words)], "Wumpe"),
+    ):
+        translate.main([*arguments, *options])
+        assert set(capsys.readouterr().out.split()) == {word}
+    words.write_text("wumpus\n")
+    text = refusal(capsys, translate.main, *arguments, "--dictionary", words)
+    assert "words.tsv, line 1: 1 column" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a cat", "--input", "in"], "Received: both"),
+        (["--input", "missing"], "No such file.*missing"),
+        (["--input", "empty"], "none as an argument, and an empty .*empty"),
+        (["--input", "latin"], "latin, with byte 0xe9 in line 2"),
+        (["--input", "in", "--output", "in"], "--input .*in --output .*in. N"),
+        (["a", "--scores", "x", "--pharaoh", "x"], "Each file has one use"),
+        (["a cat", "--output", "no/out"], "no/out. Make the folder"),
+        (["a cat", "--pharaoh", "folder"], "folder, which is none"),
+        (["a cat", "--alignment", "no/cat.png"], "no/cat.png. Make"),
+        (["a cat", "--alignment", "cat.xyz"], "one of .*png.* cat.xyz"),
+        (["a", "--num-results", "3", "--num-beams", "2"], "Use more beams"),
+        (["a", "--num-results", "0"], "at least 1. Received: 0"),
+    ],
+)
+def test_translate_refuses_bad_arguments_before_it_reads_a_model(
+    tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").write_text("a cat\n")
+    (tmp_path / "empty").touch()
+    (tmp_path / "latin").write_bytes(b"a cat\ncaf\xe9\n")
+    (tmp_path / "folder").mkdir()
+    before = {x.name for x in tmp_path.iterdir()}
+    monkeypatch.setattr(experiment, "read_run", None)
+    text = refusal(capsys, translate.main, "no_run", *arguments)
+    assert re.search(message, text)
+    assert {x.name for x in tmp_path.iterdir()} == before
+
+
+def test_a_model_that_does_not_attend_tells_nothing_read(
+    smoke, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(RNNSearch, "attends", False)
+    arguments = (smoke, "a cat", "--pharaoh", tmp_path / "x")
+    text = refusal(capsys, translate.main, *arguments, "--replace-unknown")
+    assert "--pharaoh and --replace-unknown tell what was read" in text
+    assert not any(tmp_path.iterdir())
+
+
+def test_nothing_half_written_is_left(smoke, tmp_path, monkeypatch):
+    (tmp_path / "output").write_text("before\n")
+    monkeypatch.setattr(translate, "AT_ONCE", 1)
+    hypotheses = RNNSearch.hypotheses
+
+    def fail(model, sentences, **options):
+        if sentences == ["a cat sleeps"]:
+            assert (tmp_path / "output.new").read_text() == f"{WOLF}\n"
+            raise RuntimeError("out of memory")
+        return hypotheses(model, sentences, **options)
+
+    monkeypatch.setattr(RNNSearch, "hypotheses", fail)
+    options = [f"--{x}={tmp_path / x}" for x in ("output", "pharaoh")]
+    with pytest.raises(RuntimeError, match="out of memory"):
+        sentences = ["a wolf sings now", "a cat sleeps"]
+        translate.main([str(smoke), *sentences, *options])
+    assert [x.name for x in tmp_path.iterdir()] == ["output"]
+    assert (tmp_path / "output").read_text() == "before\n"
+
+
+WOLF = "maintenant un loup chante"
+
+
+class Terminal(io.StringIO):
+    """A standard input at which someone types lines, and then `end`."""
+
+    def __init__(self, *lines, end=""):
+        super().__init__("".join(f"{line}\n" for line in lines))
+        self.end = end
+
+    def isatty(self):
+        return True
+
+    def readline(self):
+        line = super().readline()
+        if not line and self.end:
+            raise self.end
+        return line
+
+
+@pytest.mark.parametrize(
+    "terminal",
+    [
+        Terminal("a wolf sings now", "a wolf sings now"),
+        Terminal("a wolf sings now", "a wolf sings now", " ", "a cat sleeps"),
+        Terminal(*["a wolf sings now"] * 2, end=KeyboardInterrupt),
+    ],
+    ids=["end of file", "empty line", "ctrl-C"],
+)
+def test_what_is_typed_is_translated_until_the_end(
+    smoke, tmp_path, monkeypatch, capsys, terminal
+):
+    monkeypatch.setattr(sys, "stdin", terminal)
+    pictures = []
+    monkeypatch.setattr(translate, "draw", lambda *x: pictures.append(x))
+    options = ("--pharaoh", "links", "--alignment", "wolf.png")
+    monkeypatch.chdir(tmp_path)
+    translate.main([str(smoke), *options])
+    said = capsys.readouterr()
+    assert said.out == f"{WOLF}\n" * 2
+    # Not in the output, which goes to no terminal here.
+    assert said.err.count("> ") == 3
+    assert len((tmp_path / "links").read_text().splitlines()) == 2
+    assert [len(translations) for translations, _ in pictures] == [1, 1]
+
+
+def test_a_terminal_shows_the_prompt(smoke, monkeypatch):
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    with open(ours, "r+b", buffering=0) as screen, open(theirs) as stdin:
+        with open(theirs, "w", closefd=False) as stdout:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            monkeypatch.setattr(sys, "stdout", stdout)
+            screen.write(b"a wolf sings now\n\x04")
+            translate.main([str(smoke)])
+        shown = screen.read(1000).decode().replace("\r", "")
+    assert shown.endswith(f"> {WOLF}\n> ")
 
 
 WOLVES = [
@@ -780,7 +971,7 @@ def test_a_vocabulary_that_does_not_fit_the_model_is_refused(
         (["  "], "at least one token"),
         (["a cat sleeps", "--num-beams", "0"], "--num-beams: must be a whole"),
         (["a cat", "--alignment", "x.docx"], "docx"),
-        (["a cat", "--alignment", "/nosuch/x.png"], "'/nosuch/x.png'. Make"),
+        (["a cat", "--alignment", "/nosuch/x.png"], "/nosuch/x.png. Make"),
     ],
 )
 def test_translate_refuses_bad_arguments(smoke, capsys, arguments, message):

@@ -115,6 +115,17 @@ def test_a_language_tag_is_one_token(many_languages):
     assert len(target.tokenize([">>deu<< Katzen"])[0]) > 5
 
 
+def test_a_tag_and_the_end_spell_nothing(many_languages):
+    source, target = MarianTokenizer.from_huggingface(many_languages)
+    ids = source.tokenize([">>fra<<zebras"])[0]
+    surfaces = source.surfaces(">>fra<<zebras")
+    assert len(surfaces) == len(ids)
+    assert surfaces[0] is surfaces[-1] is None
+    assert source.join(surfaces[1:-1]) == "zebras"
+    assert None not in target.surfaces("zebras")
+    assert source.surfaces("") == []
+
+
 def test_an_unknown_language_is_refused(many_languages, folder):
     source, _ = MarianTokenizer.from_huggingface(many_languages)
     with pytest.raises(ValueError, match=r"'>>eng<<'.*>>deu<<, >>fra<<"):

@@ -70,6 +70,24 @@ def test_texts_come_back_from_their_ids(tokenizer):
     assert tokenizer.tokenize([]) == []
 
 
+def test_what_is_unknown_keeps_its_spelling(tokenizer):
+    text = "The 猫犬 cat sleeps"
+    surfaces = tokenizer.surfaces(text)
+    assert len(surfaces) == len(tokenizer.tokenize([text])[0])
+    assert "�" not in "".join(surfaces)
+    assert tokenizer.join(surfaces) == text
+
+
+def test_surfaces_have_the_case_of_the_text_and_as_many_tokens():
+    for tokenizer, text, surfaces in (
+        (WordTokenizer.train(TEXTS), "The İstanbul", ["The", "İstanbul"]),
+        (CharacterTokenizer.train(TEXTS, lowercase=True), "Aç", ["A", "ç"]),
+        (CharacterTokenizer.train(TEXTS, lowercase=True), "İ", ["i", "\u0307"]),
+    ):
+        assert tokenizer.surfaces(text) == surfaces
+        assert len(tokenizer.tokenize([text])[0]) == len(surfaces)
+
+
 def test_ids_hold_no_special_token_and_lie_in_the_vocabulary(tokenizer):
     ids = [i for row in tokenizer.tokenize(TEXTS) for i in row]
     assert min(ids) >= 4 and max(ids) < tokenizer.vocabulary_size
