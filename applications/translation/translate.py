@@ -10,7 +10,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from applications.translation import command, text_files
+from applications.translation import command, run_folder, text_files
 
 # Sentences of a file whose scores are held at once.
 AT_ONCE = 2048
@@ -200,6 +200,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
         check_options(options)
+        run_folder.read_recipe(options.run_folder)  # before much is typed
         named = options.sentences or options.input or options.output
         prompted = not named and sys.stdin.isatty()
         sentences = [] if prompted else read_sentences(options)

@@ -670,7 +670,7 @@ def test_a_picture_that_fails_loses_no_metrics(smoke, tmp_path, monkeypatch):
     model, recipe, _ = experiment.read_run(smoke)
     pairs = experiment.read_splits(recipe, None, 0)[0][-1][:4]
     with pytest.raises(OSError, match="no space left"):
-        train.finish(experiment, tmp_path, recipe, model, pairs, [], {})
+        train.finish(experiment, tmp_path, recipe, model, pairs, [], {}, {})
     assert read_metrics(tmp_path)["results"]["pairs"] == 4
     assert (tmp_path / "translations.txt").exists()
 
