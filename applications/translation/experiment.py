@@ -7,10 +7,11 @@ import keras
 
 from applications.translation.recipes import Recipe
 from applications.translation.run_folder import (
+    MODEL_FOLDER,
     TFDS,
     files_of,
     is_tfds,
-    read_recipe,
+    read_finished,
 )
 from keras_attention import data
 from keras_attention.callbacks import (
@@ -33,7 +34,6 @@ from keras_attention.models import (
 from keras_attention.schedules import TransformerSchedule
 
 STATE_FILE = "training_state.npz"
-MODEL_FOLDER = "model"
 SYSTEMS = (Seq2SeqLSTM, RNNSearch, LuongNMT, Transformer)
 TOKENIZERS = {
     "word": data.WordTokenizer,
@@ -359,16 +359,9 @@ def nats_per_word(model, batches, pairs):
 
 def read_run(folder):
     """The model and the `recipe.json` of a run folder."""
-    folder = Path(folder)
-    about, recipe = read_recipe(folder)
-    if not (folder / MODEL_FOLDER).is_dir():
-        raise ValueError(
-            "A run must be finished before its model is read. Received: "
-            f"{folder}, which has no {MODEL_FOLDER}. Add --resume to the "
-            "command that began it."
-        )
+    about, recipe = read_finished(folder)
     system = system_of(recipe.preset)
-    return system.from_preset(folder / MODEL_FOLDER), recipe, about
+    return system.from_preset(Path(folder) / MODEL_FOLDER), recipe, about
 
 
 def check_reload(folder, model, sources):

@@ -15,6 +15,7 @@ Data = str | Path | Sequence[str | Path] | None
 TFDS = "tfds:"
 RECIPE_FILE = "recipe.json"
 METRICS_FILE = "metrics.json"
+MODEL_FOLDER = "model"
 
 
 def description(name, recipe, data: Data, seed, skip_bad_rows=False):
@@ -103,6 +104,18 @@ def read_recipe(folder):
             f"Received: {folder} ({error!r}). Make one with `python -m "
             "applications.translation.train --output FOLDER`."
         ) from None
+    return about, recipe
+
+
+def read_finished(folder):
+    """The same of a run that is finished."""
+    about, recipe = read_recipe(folder)
+    if not (Path(folder) / MODEL_FOLDER).is_dir():
+        raise ValueError(
+            "A run must be finished before its model is read. Received: "
+            f"{folder}, which has no {MODEL_FOLDER}. Add --resume to the "
+            "command that began it."
+        )
     return about, recipe
 
 

@@ -127,7 +127,7 @@ def finish(run, folder, recipe, model, test_pairs, history, results, cost):
     """Tests the model, and writes and prints what came of it."""
     scoring = importlib.import_module("applications.translation.scoring")
     begin = time.time()
-    model.save_to_preset(folder / run.MODEL_FOLDER)
+    model.save_to_preset(folder / run_folder.MODEL_FOLDER)
     scores, test_cost, translations = scoring.score(recipe, model, test_pairs)
     results = {**results, **scores}
     cost = {**cost, **test_cost, "test_seconds": round(time.time() - begin, 1)}

@@ -200,7 +200,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
         check_options(options)
-        run_folder.read_recipe(options.run_folder)  # before much is typed
+        run_folder.read_finished(options.run_folder)  # before much is typed
         named = options.sentences or options.input or options.output
         prompted = not named and sys.stdin.isatty()
         sentences = [] if prompted else read_sentences(options)
