@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 
 from applications.translation.recipes import Recipe
+from applications.translation.reversal import reversal_splits
 from applications.translation.run_folder import (
     MODEL_FOLDER,
     TFDS,
@@ -34,6 +35,10 @@ from keras_attention.models import (
 from keras_attention.schedules import TransformerSchedule
 
 STATE_FILE = "training_state.npz"
+GENERATORS = {
+    "english_french": english_french_splits,
+    "reversal": reversal_splits,
+}
 SYSTEMS = (Seq2SeqLSTM, RNNSearch, LuongNMT, Transformer)
 TOKENIZERS = {
     "word": data.WordTokenizer,
@@ -50,8 +55,8 @@ def read_splits(recipe: Recipe, source, seed, skip_bad_rows=False):
     last, and so is a set of tensorflow-datasets that does not come in three.
     Pairs longer than `max_words` are left out of the first two.
     """
-    if recipe.dataset == "english_french":
-        splits = english_french_splits(
+    if recipe.dataset in GENERATORS:
+        splits = GENERATORS[recipe.dataset](
             recipe.train_pairs,
             recipe.validation_pairs,
             recipe.test_pairs,
@@ -216,9 +221,10 @@ def system_of(preset):
 def make_model(recipe, splits):
     source_tokenizer, target_tokenizer = make_tokenizers(recipe, splits[0])
     system = system_of(recipe.preset)
+    names = "embedding_dim", "score", "alignment", "window", "input_feeding"
     options = {
         name: getattr(recipe, name)
-        for name in ("embedding_dim", "score", "alignment", "input_feeding")
+        for name in names
         if getattr(recipe, name) is not None
     }
     if recipe.hidden_dim is not None:

@@ -11,8 +11,8 @@ class Recipe:
     """The choices of one run.
 
     Args:
-        dataset: `"english_french"`, generated, or `"pairs"`, those that
-            `--data`, or `--source-file` and `--target-file`, name.
+        dataset: `"english_french"` or `"reversal"`, generated, or `"pairs"`,
+            those that `--data`, or `--source-file` and `--target-file`, name.
         train_pairs: Generated training pairs.
         validation_pairs: The block of pairs before the test's.
         test_pairs: The last block of pairs.
@@ -34,6 +34,7 @@ class Recipe:
             context fixed to the mean annotation.
         score: LuongNMT's; None is the preset's, here and below.
         alignment: LuongNMT's.
+        window: LuongNMT's, of a local alignment.
         input_feeding: LuongNMT's.
         dropout: Share dropped, where the model drops.
         label_smoothing: Share of each target that goes to all tokens alike;
@@ -78,6 +79,7 @@ class Recipe:
     attention: str = "additive"
     score: str | None = None
     alignment: str | None = None
+    window: int | None = None
     input_feeding: bool | None = None
     dropout: float = 0.0
     label_smoothing: float = 0.0
@@ -146,6 +148,18 @@ RECIPES = {
         steps=1600,
         length_limits=(10, 20, 30, 40),
     ),
+    # Ten digits to be written backwards, by any system.
+    "reverse": Recipe(
+        dataset="reversal",
+        train_pairs=9600,
+        min_words=10,
+        max_words=10,
+        num_buckets=1,
+        steps=450,
+        steps_per_epoch=50,
+        learning_rate=5e-3,
+        length_limits=(10,),
+    ),
     "rnn_search_small": HOUR,
     "seq2seq_lstm_small": replace(HOUR, preset="seq2seq_lstm_small"),
     "luong_nmt_small": replace(HOUR, preset="luong_nmt_small"),
@@ -160,7 +174,7 @@ RECIPES = {
 }
 SHARES = ("dropout", "label_smoothing")
 CHOICES = {
-    "dataset": ("english_french", "pairs"),
+    "dataset": ("english_french", "reversal", "pairs"),
     "tokenizer": ("word", "sentencepiece", "bpe", "character"),
     "attention": ("additive", "mean"),
     "schedule": ("cosine", "transformer"),

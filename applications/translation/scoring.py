@@ -49,7 +49,7 @@ def score(recipe, model, pairs):
                 "chrf_confidence": same.confidence,
             }
         )
-    has_links = (recipe.dataset, recipe.tokenizer) == ("english_french", "word")
+    has_links = hasattr(pairs[0], "links") and recipe.tokenizer == "word"
     if has_links and model.attends:
         aligned = model.align(sources, references)
         results["alignment"] = dataclasses.asdict(

@@ -70,11 +70,14 @@ def read_run(folder):
             f"{results['validation_nats_per_word']:.2f}",
             *(score(results, name) for name in ("bleu", "chrf")),
         ]
-        return (
-            first,
-            ranges_of(results),
-            [f"{cost['test_cpu_seconds_per_100']:.1f}"],
-        )
+        exact = 100 * results["exact_matches"]
+        words = results.get("alignment")
+        last = [
+            f"{exact:.1f}",
+            f"{100 * words['overall']:.1f}" if words else "",
+            f"{cost['test_cpu_seconds_per_100']:.1f}",
+        ]
+        return first, ranges_of(results), last
 
 
 def range_names(ranges):
@@ -147,7 +150,7 @@ def main(arguments=None):
             )
     first = ["run", "weights", "tokens per CPU s", "nats per word"]
     first += ["BLEU", "chrF2"]
-    print(table(first, ["s per 100"], runs))
+    print(table(first, ["exact", "aligned", "CPU s per 100"], runs))
 
 
 if __name__ == "__main__":

@@ -729,6 +729,20 @@ def test_the_comparison_shows_finished_runs(smoke, tmp_path, capsys):
     assert (tmp_path / "bleu_by_length.png").exists()
 
 
+def test_reversed_digits_and_their_links():
+    recipe = make_recipe("reverse", ["train_pairs=7", "min_words=3"])
+    splits, _ = experiment.read_splits(recipe, None, seed=4)
+    assert list(map(len, splits)) == [7, 500, 500]
+    assert {len(x.source.split()) for x in splits[2]} == {*range(3, 11)}
+    for pair in splits[2]:
+        source, target = pair.source.split(), pair.target.split()
+        assert target == source[::-1] != source or len({*source}) < 4
+        assert all(source[s] == target[t] for s, t in pair.links)
+        assert [t for _, t in pair.links] == [*range(len(source))][::-1]
+    assert splits == experiment.read_splits(recipe, None, seed=4)[0]
+    assert splits != experiment.read_splits(recipe, None, seed=5)[0]
+
+
 def test_location_scores_have_room_for_the_longest_source_of_all():
     recipe = make_recipe("smoke", ["preset=luong_nmt_tiny", "score=location"])
     short = [("a cat", "un chat")]
@@ -751,7 +765,12 @@ def test_the_table_shows_runs_beside_each_other(smoke, tmp_path, capsys):
     assert [row[0] for row in rows] == ["run", "---", "smoke", "other"]
     assert rows[3][1] == "1,234,567"
     assert rows[2][4] == f"{bleu['score']:.1f} ± {bleu['confidence']:.1f}"
-    assert rows[0][6:] == ["1–4", "5–5", "s per 100"]
+    assert rows[0][6:8] == ["1–4", "5–5"]
+    exact, aligned = (
+        100 * metrics["results"]["exact_matches"],
+        100 * metrics["results"]["alignment"]["overall"],
+    )
+    assert rows[2][8:10] == [f"{exact:.1f}", f"{aligned:.1f}"]
     assert len(rows[2]) == len(rows[0])
     assert figure.read_bytes().startswith(b"\x89PNG")
     change_metrics(tmp_path / "other", lambda x: x.pop("weights"))
