@@ -244,7 +244,7 @@ def test_unknown_words_are_copied_or_looked_up(smoke, tmp_path, capsys):
     ],
 )
 def test_translate_refuses_bad_arguments_before_it_reads_a_model(
-    tmp_path, monkeypatch, capsys, arguments, message
+    smoke, tmp_path, monkeypatch, capsys, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").write_text("a cat\n")
@@ -253,7 +253,7 @@ def test_translate_refuses_bad_arguments_before_it_reads_a_model(
     (tmp_path / "folder").mkdir()
     before = {x.name for x in tmp_path.iterdir()}
     monkeypatch.setattr(experiment, "read_run", None)
-    text = refusal(capsys, translate.main, "no_run", *arguments)
+    text = refusal(capsys, translate.main, smoke, *arguments)
     assert re.search(message, text)
     assert {x.name for x in tmp_path.iterdir()} == before
 
