@@ -148,17 +148,17 @@ RECIPES = {
         steps=1600,
         length_limits=(10, 20, 30, 40),
     ),
-    # Ten digits to be written backwards, by any system.
+    # Twenty digits to be written backwards, by any system.
     "reverse": Recipe(
         dataset="reversal",
         train_pairs=9600,
-        min_words=10,
-        max_words=10,
+        min_words=20,
+        max_words=20,
         num_buckets=1,
         steps=450,
         steps_per_epoch=50,
         learning_rate=5e-3,
-        length_limits=(10,),
+        length_limits=(20,),
     ),
     "rnn_search_small": HOUR,
     "seq2seq_lstm_small": replace(HOUR, preset="seq2seq_lstm_small"),

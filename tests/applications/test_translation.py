@@ -730,7 +730,8 @@ def test_the_comparison_shows_finished_runs(smoke, tmp_path, capsys):
 
 
 def test_reversed_digits_and_their_links():
-    recipe = make_recipe("reverse", ["train_pairs=7", "min_words=3"])
+    changes = ["train_pairs=7", "min_words=3", "max_words=10"]
+    recipe = make_recipe("reverse", changes)
     splits, _ = experiment.read_splits(recipe, None, seed=4)
     assert list(map(len, splits)) == [7, 500, 500]
     assert {len(x.source.split()) for x in splits[2]} == {*range(3, 11)}
