@@ -451,9 +451,10 @@ ROWS = {
     **{
         f"transformer-from-{position}": Row(
             f"Transformer, greedy search, the 20 tokens from position "
-            f"{position} on, the same sizes, ours alone",
-            transformer.tokens_from(position),
-            None,
+            f"{position} on, the same sizes; peer CTranslate2",
+            transformer.tokens_from(position, transformer.long_decoder),
+            transformer.tokens_from(position, transformer.ctranslate2_decoder),
+            peer_backend="torch",
             bars=dict.fromkeys(
                 EVERYWHERE, Bar(slower_than=("transformer-from-20", 1.3))
             )

@@ -31,11 +31,17 @@ def some_of(length, max_length):
     return lambda: partial(decoder(1, max_length), length)
 
 
-def tokens_from(position, number=20):
-    """So many tokens from a position on, by what they add to a search."""
+def tokens_from(position, make_decode, number=20):
+    """So many tokens from a position on, by what they add to a search.
+
+    Args:
+        position: Where they begin.
+        make_decode: Returns a search, which takes the number of its tokens.
+        number: How many they are.
+    """
 
     def make():
-        decode = decoder(1, max_length=256)
+        decode = make_decode()
 
         def step():
             decode(position + number)
@@ -149,41 +155,49 @@ def transformers_search(num_beams):
     return make
 
 
+def long_decoder():
+    return decoder(1, max_length=256)
+
+
 def ctranslate2_search(num_beams, compute_type="float32"):
+    return lambda: partial(ctranslate2_decoder(num_beams, compute_type), TARGET)
+
+
+def ctranslate2_decoder(num_beams=1, compute_type="float32"):
     """Random weights, put into CTranslate2's own description of a model."""
+    import ctranslate2
 
-    def make():
-        import ctranslate2
-
-        spec = ctranslate2.specs.TransformerSpec.from_config(
-            (LAYERS, LAYERS), HEADS, pre_norm=False
+    spec = ctranslate2.specs.TransformerSpec.from_config(
+        (LAYERS, LAYERS), HEADS, pre_norm=False
+    )
+    rng = np.random.default_rng(0)
+    fill(spec, rng)
+    words = ["<pad>", "<s>", "</s>", "<unk>"]
+    words += [f"w{i}" for i in range(len(words), VOCABULARY)]
+    spec.register_source_vocabulary(words)
+    spec.register_target_vocabulary(words)
+    spec.config.add_source_bos = spec.config.add_source_eos = False
+    spec.validate()
+    with tempfile.TemporaryDirectory() as folder:
+        spec.save(folder)
+        translator = ctranslate2.Translator(
+            folder,
+            compute_type=compute_type,
+            inter_threads=1,
+            intra_threads=1,
         )
-        rng = np.random.default_rng(0)
-        fill(spec, rng)
-        words = ["<pad>", "<s>", "</s>", "<unk>"]
-        words += [f"w{i}" for i in range(len(words), VOCABULARY)]
-        spec.register_source_vocabulary(words)
-        spec.register_target_vocabulary(words)
-        spec.config.add_source_bos = spec.config.add_source_eos = False
-        spec.validate()
-        with tempfile.TemporaryDirectory() as folder:
-            spec.save(folder)
-            translator = ctranslate2.Translator(
-                folder,
-                compute_type=compute_type,
-                inter_threads=1,
-                intra_threads=1,
-            )
-        rows = [[words[i] for i in row] for row in source()]
-        return lambda: translator.translate_batch(
+    rows = [[words[i] for i in row] for row in source()]
+
+    def run(length):
+        return translator.translate_batch(
             rows,
             beam_size=num_beams,
-            min_decoding_length=TARGET,
-            max_decoding_length=TARGET,
+            min_decoding_length=length,
+            max_decoding_length=length,
             length_penalty=0.6,
         )
 
-    return make
+    return run
 
 
 def fill(spec, rng):
