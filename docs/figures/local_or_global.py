@@ -1,6 +1,7 @@
 """The time that local and global attention take over longer sources."""
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator
 
 from docs.extensions.measured import BACKENDS, read_results
 
@@ -33,6 +34,8 @@ def draw():
             panel.set(title=f"{name}: {work}", xlabel="source positions")
             panel.set_xticks(sorted(lines), [f"{n}" for n in sorted(lines)])
             panel.minorticks_off()
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            panel.yaxis.set_major_formatter(FormatStrFormatter("%g"))
             panel.grid(alpha=0.3)
         axes[0].set_ylabel("CPU milliseconds")
     panels[0, 0].legend()
