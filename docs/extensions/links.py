@@ -56,7 +56,13 @@ PYTHON_PAGES = {
     "typing": "library/typing.html#typing.",
 }
 PYTHON_NAMES = {
-    "collections.abc": ("Callable", "Iterable", "Iterator", "Sequence"),
+    "collections.abc": (
+        "Callable",
+        "Iterable",
+        "Iterator",
+        "Mapping",
+        "Sequence",
+    ),
     "pathlib": ("Path",),
     "typing": ("Any", "NamedTuple"),
 }
