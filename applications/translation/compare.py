@@ -132,7 +132,7 @@ def main(arguments=None):
         curves: dict = {label: [] for label in SYSTEMS.values()}
         for (attention, _), (_, ranges, _) in runs.items():
             curves[SYSTEMS[attention]].append(ranges)
-        draw(curves, figure)
+        draw(curves.items(), figure)
     rows = [
         ([SYSTEMS[attention], str(seed), *before], ranges, behind)
         for (attention, seed), (before, ranges, behind) in runs.items()

@@ -22,7 +22,15 @@ def reversal_splits(train, validation, test, seed, min_words, max_words):
 
     Returns:
         The three lists, in this order.
+
+    Raises:
+        ValueError: If the range of lengths is empty.
     """
+    if not 1 <= min_words <= max_words:
+        raise ValueError(
+            "Lengths must satisfy 1 <= `min_words` <= `max_words`. Received: "
+            f"min_words={min_words}, max_words={max_words}."
+        )
     draw = random.Random(seed)
 
     def pair():

@@ -36,8 +36,8 @@ def finished(folder):
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             "A finished run must hold the metrics.json that training writes "
-            f"now. Received: {path} ({error!r}). Train it again, in another "
-            "folder or with --overwrite."
+            f"now. Received: {path} ({error!r}). Delete {folder}, or name "
+            "another, and train again."
         ) from None
 
 
@@ -103,7 +103,7 @@ def table(first, last, runs):
 
 
 def draw(curves, path):
-    """BLEU over source length, a curve for each list of runs' ranges.
+    """BLEU over source length, a curve for each `(label, ranges of runs)`.
 
     The runs' mean, and their range; of a single run, its confidence interval.
     """
@@ -111,8 +111,8 @@ def draw(curves, path):
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    names = range_names([ranges for runs in curves.values() for ranges in runs])
-    for label, runs in curves.items():
+    names = range_names([ranges for _, runs in curves for ranges in runs])
+    for label, runs in curves:
         means, low, high = [], [], []
         for n in names:
             parts = [ranges[n] for ranges in runs if n in ranges]
@@ -144,10 +144,8 @@ def main(arguments=None):
         runs = [read_run(folder) for folder in options.run_folders]
         if options.figure is not None:
             command.require("matplotlib")
-            draw(
-                {first[0]: [ranges] for first, ranges, _ in runs},
-                options.figure,
-            )
+            curves = [(first[0], [ranges]) for first, ranges, _ in runs]
+            draw(curves, options.figure)
     first = ["run", "weights", "tokens per CPU s", "nats per word"]
     first += ["BLEU", "chrF2"]
     print(table(first, ["exact", "aligned", "CPU s per 100"], runs))

@@ -83,13 +83,7 @@ def main(arguments=None):
         "training_cpu_seconds": round(cpu, 1),
         "training_tokens_per_cpu_second": round(tokens / cpu, 1),
     }
-    results = {
-        "weights": model.count_params(),
-        "validation_nats_per_word": run.nats_per_word(
-            model, batches[1], splits[1]
-        ),
-    }
-    finish(run, folder, recipe, model, splits[-1], history, results, cost)
+    finish(run, folder, recipe, splits, model, batches[1], history, cost)
 
 
 def prepare(run, recipe, options, folder):
@@ -123,13 +117,19 @@ def prepare(run, recipe, options, folder):
     return splits, model, batches, callbacks
 
 
-def finish(run, folder, recipe, model, test_pairs, history, results, cost):
+def finish(run, folder, recipe, splits, model, validation, history, cost):
     """Tests the model, and writes and prints what came of it."""
     scoring = importlib.import_module("applications.translation.scoring")
     begin = time.time()
+    _, validation_pairs, test_pairs = splits
     model.save_to_preset(folder / run_folder.MODEL_FOLDER)
     scores, test_cost, translations = scoring.score(recipe, model, test_pairs)
-    results = {**results, **scores}
+    nats = run.nats_per_word(model, validation, validation_pairs)
+    results = {
+        "weights": model.count_params(),
+        "validation_nats_per_word": nats,
+        **scores,
+    }
     cost = {**cost, **test_cost, "test_seconds": round(time.time() - begin, 1)}
     samples = scoring.samples(test_pairs, translations)
     (folder / "translations.txt").write_text(samples, encoding="utf-8")

@@ -668,9 +668,12 @@ def test_a_picture_that_fails_loses_no_metrics(smoke, tmp_path, monkeypatch):
     monkeypatch.setattr(scoring, "draw_alignments", fail)
     shutil.copy(smoke / "recipe.json", tmp_path)
     model, recipe, _ = experiment.read_run(smoke)
-    pairs = experiment.read_splits(recipe, None, 0)[0][-1][:4]
+    splits = [x[:4] for x in experiment.read_splits(recipe, None, 0)[0]]
+    _, batches = experiment.make_batches(recipe, model, splits, 0, 0)
     with pytest.raises(OSError, match="no space left"):
-        train.finish(experiment, tmp_path, recipe, model, pairs, [], {}, {})
+        train.finish(
+            experiment, tmp_path, recipe, splits, model, batches, [], {}
+        )
     assert read_metrics(tmp_path)["results"]["pairs"] == 4
     assert (tmp_path / "translations.txt").exists()
 
@@ -742,6 +745,9 @@ def test_reversed_digits_and_their_links():
         assert [t for _, t in pair.links] == [*range(len(source))][::-1]
     assert splits == experiment.read_splits(recipe, None, seed=4)[0]
     assert splits != experiment.read_splits(recipe, None, seed=5)[0]
+    recipe = make_recipe("reverse", ["min_words=30"])
+    with pytest.raises(ValueError, match="min_words=30, max_words=20"):
+        experiment.read_splits(recipe, None, seed=4)
 
 
 def test_location_scores_have_room_for_the_longest_source_of_all():
@@ -751,11 +757,19 @@ def test_location_scores_have_room_for_the_longest_source_of_all():
     assert model.max_length == 9
 
 
-def test_the_table_shows_runs_beside_each_other(smoke, tmp_path, capsys):
+def test_the_table_shows_runs_beside_each_other(
+    smoke, tmp_path, monkeypatch, capsys
+):
     shutil.copytree(smoke, tmp_path / "other")
     change_metrics(tmp_path / "other", lambda x: x.update(weights=1234567))
     figure = tmp_path / "curves" / "bleu.png"
     folders = [str(smoke), str(tmp_path / "other")]
+    drawn = []
+    monkeypatch.setattr(table, "draw", lambda x, _: drawn.extend(x))
+    table.main([folders[0], *folders, "--figure", str(figure)])
+    assert [label for label, _ in drawn] == ["smoke", "smoke", "other"]
+    capsys.readouterr()
+    monkeypatch.undo()
     table.main([*folders, "--figure", str(figure)])
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
