@@ -464,7 +464,8 @@ ROWS = {
         for position in (20, 200)
     },
     "transformer-training-torch": Row(
-        TRAINING + "torch.nn.Transformer in the same loop",
+        TRAINING + "torch.nn.Transformer in the same loop, which also drops "
+        "attention weights and inside of the feed-forward",
         transformer_training.training,
         transformer_training.torch_training,
         peer_backend="torch",
