@@ -2,6 +2,7 @@ import dataclasses
 import io
 import json
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -343,7 +344,12 @@ def test_a_terminal_shows_the_prompt(smoke, monkeypatch):
             monkeypatch.setattr(sys, "stdout", stdout)
             screen.write(b"a wolf sings now\n\x04")
             translate.main([str(smoke)])
-        shown = screen.read(1000).decode().replace("\r", "")
+        # The kernel hands over what was written bit by bit.
+        shown = ""
+        while select.select([screen], [], [], 5)[0]:
+            shown += screen.read(1000).decode().replace("\r", "")
+            if shown.endswith(f"> {WOLF}\n> "):
+                break
     assert shown.endswith(f"> {WOLF}\n> ")
 
 
