@@ -19,7 +19,7 @@ from keras_attention.ops import checks
 __all__ = [
     "AverageWeights",
     "BestWeights",
-    "CPUBudget",
+    "TimeBudget",
     "SaveAndResume",
     "TemperatureSchedule",
     "ValidationBLEU",
@@ -188,8 +188,8 @@ class BestWeights(keras.callbacks.Callback):
             ]
 
 
-class CPUBudget(keras.callbacks.Callback):
-    """Stops training after so much CPU time, with a learning rate to match.
+class TimeBudget(keras.callbacks.Callback):
+    """Stops training after so much time, with a learning rate to match.
 
     For comparing models by what a core can do in an hour rather than by
     steps. The learning rate rises linearly over the first steps and then
@@ -199,10 +199,13 @@ class CPUBudget(keras.callbacks.Callback):
     number as its learning rate.
 
     Args:
-        minutes: CPU minutes of this process, all its threads together.
+        minutes: Minutes of the clock.
         learning_rate: The highest learning rate.
         warmup_steps: Steps until it is reached.
-        clock: Returns the seconds spent so far.
+        clock: Returns the seconds spent so far. Unless it is given, the CPU
+            time of this process, all its threads together, which a busy
+            machine does not lengthen. Where an accelerator does the work,
+            `time.monotonic`.
 
     Raises:
         ValueError: If an argument is not positive.

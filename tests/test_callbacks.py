@@ -7,7 +7,7 @@ import pytest
 from keras_attention.callbacks import (
     AverageWeights,
     BestWeights,
-    CPUBudget,
+    TimeBudget,
     SaveAndResume,
     ValidationBLEU,
 )
@@ -103,7 +103,7 @@ def test_patience_counts_compared_epochs_without_gain():
 
 def test_the_budget_stops_and_lets_the_learning_rate_fall_to_zero():
     seconds, rates = iter(range(0, 10_000, 2)), []
-    budget = CPUBudget(1, 0.1, warmup_steps=4, clock=lambda: next(seconds))
+    budget = TimeBudget(1, 0.1, warmup_steps=4, clock=lambda: next(seconds))
 
     class Watch(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -325,10 +325,10 @@ def test_a_run_that_stopped_by_itself_is_known_as_finished(tmp_path):
 
 
 def test_the_spent_budget_is_part_of_the_state(tmp_path):
-    budget = CPUBudget(1, 0.1, clock=iter(range(1000)).__next__)
+    budget = TimeBudget(1, 0.1, clock=iter(range(1000)).__next__)
     resume = SaveAndResume(tmp_path / "state.npz", [budget])
     fit(make_model(), 1, [budget, resume])
-    again = CPUBudget(1, 0.1)
+    again = TimeBudget(1, 0.1)
     SaveAndResume(tmp_path / "state.npz", [again]).restore(make_model())
     assert again.steps == 3
     assert 0 < again.spent <= budget.spent
@@ -388,8 +388,8 @@ def test_a_state_that_does_not_fit_is_refused(tmp_path):
     [
         (lambda: BestWeights(mode="best"), "Received: mode='best'"),
         (lambda: BestWeights(patience=0), "Received: patience=0"),
-        (lambda: CPUBudget(0, 0.1), "Received: minutes=0"),
-        (lambda: CPUBudget(1, 0.1, 0), "Received: warmup_steps=0"),
+        (lambda: TimeBudget(0, 0.1), "Received: minutes=0"),
+        (lambda: TimeBudget(1, 0.1, 0), "Received: warmup_steps=0"),
         (lambda: ValidationBLEU(["a"], ["b"], 0), "Received: every=0"),
         (lambda: ValidationBLEU([], []), "0 sources, 0 references"),
         (lambda: ValidationBLEU(["a"], []), "1 sources, 0 references"),

@@ -1,6 +1,7 @@
 """One run of a recipe: its data, its model, its training, its folder."""
 
 import importlib.util
+import time
 from pathlib import Path
 
 import keras
@@ -18,7 +19,7 @@ from keras_attention import data
 from keras_attention.callbacks import (
     AverageWeights,
     BestWeights,
-    CPUBudget,
+    TimeBudget,
     SaveAndResume,
     ValidationBLEU,
 )
@@ -34,6 +35,7 @@ from keras_attention.models import (
 )
 from keras_attention.schedules import TransformerSchedule
 
+CLOCKS = {"cpu": time.process_time, "wall": time.monotonic}
 STATE_FILE = "training_state.npz"
 GENERATORS = {
     "english_french": english_french_splits,
@@ -265,8 +267,8 @@ def make_model(recipe, splits):
 
 
 def make_learning_rate(recipe):
-    """A schedule, or a number that `CPUBudget` changes."""
-    if recipe.budget_cpu_minutes is not None:
+    """A schedule, or a number that `TimeBudget` changes."""
+    if recipe.budget_minutes is not None:
         return recipe.learning_rate
     if recipe.schedule == "transformer":
         # The paper's scale ties the rate to the model's size; here the rate
@@ -291,12 +293,13 @@ def make_callbacks(recipe, validation_pairs, folder):
         chosen = [BestWeights("val_loss")]
     else:
         chosen = [AverageWeights(recipe.average_last)]
-    if recipe.budget_cpu_minutes is not None:
+    if recipe.budget_minutes is not None:
         chosen.append(
-            CPUBudget(
-                recipe.budget_cpu_minutes,
+            TimeBudget(
+                recipe.budget_minutes,
                 recipe.learning_rate,
                 recipe.warmup_steps,
+                CLOCKS[recipe.budget_clock],
             )
         )
     resume = SaveAndResume(folder / STATE_FILE, chosen)
@@ -325,7 +328,7 @@ def fit(recipe, model, batches, callbacks, verbose):
     training, validation = batches
     resume = callbacks[-1]
     first_epoch = len(resume.history)
-    if recipe.budget_cpu_minutes is None:
+    if recipe.budget_minutes is None:
         epochs = recipe.steps // recipe.steps_per_epoch
     else:
         epochs = 10**6  # the budget ends it

@@ -43,10 +43,11 @@ class Recipe:
         tokens_per_batch: Padded tokens per step at the longer side, instead
             of a number of sentences.
         num_buckets: Shapes of batches, each compiled once.
-        steps: Training steps; without meaning if there is a CPU budget.
+        steps: Training steps; without meaning if there is a budget.
         steps_per_epoch: Steps from one validation to the next.
-        budget_cpu_minutes: CPU time to train for, instead of a number of
-            steps.
+        budget_minutes: Time to train for, instead of a number of steps.
+        budget_clock: Whose time: `"cpu"`, of all threads together, or
+            `"wall"`, for an accelerator.
         schedule: How Adam's learning rate falls from its highest: `"cosine"`,
             to 0 at the last step, or `"transformer"`, as one over the root
             of the step. Before, it rises linearly.
@@ -88,7 +89,8 @@ class Recipe:
     num_buckets: int = 6
     steps: int = 800
     steps_per_epoch: int = 100
-    budget_cpu_minutes: float | None = None
+    budget_minutes: float | None = None
+    budget_clock: str = "cpu"
     schedule: str = "cosine"
     learning_rate: float = 2e-3
     warmup_steps: int = 50
@@ -113,7 +115,7 @@ HOUR = Recipe(
     batch_size=32,
     num_buckets=6,
     steps_per_epoch=400,
-    budget_cpu_minutes=55.0,
+    budget_minutes=55.0,
     learning_rate=1e-3,
     warmup_steps=100,
     validation_bleu_every=5,
@@ -177,6 +179,7 @@ CHOICES = {
     "dataset": ("english_french", "reversal", "pairs"),
     "tokenizer": ("word", "sentencepiece", "bpe", "character"),
     "attention": ("additive", "mean"),
+    "budget_clock": ("cpu", "wall"),
     "schedule": ("cosine", "transformer"),
     "jit_compile": (True, False, "auto"),
 }
@@ -277,14 +280,14 @@ def check_recipe(recipe):
                 f"`{field}` must be at least 0 and less than 1. Received: "
                 f"{field}={getattr(recipe, field)}."
             )
-    if recipe.budget_cpu_minutes is not None and recipe.schedule != "cosine":
+    if recipe.budget_minutes is not None and recipe.schedule != "cosine":
         raise ValueError(
-            "A CPU budget lets the learning rate fall by a cosine. Received: "
-            f"schedule={recipe.schedule}, budget_cpu_minutes="
-            f"{recipe.budget_cpu_minutes}. Add --set budget_cpu_minutes=None "
+            "A budget lets the learning rate fall by a cosine. Received: "
+            f"schedule={recipe.schedule}, budget_minutes="
+            f"{recipe.budget_minutes}. Add --set budget_minutes=None "
             "to train for a number of `steps`."
         )
-    if recipe.budget_cpu_minutes is None and (
+    if recipe.budget_minutes is None and (
         recipe.steps % recipe.steps_per_epoch
     ):
         raise ValueError(

@@ -14,6 +14,9 @@ from pathlib import Path
 from applications.translation import command
 from applications.translation.run_folder import METRICS_FILE
 
+# How a run's metrics name a clock's seconds, and how the table does.
+UNITS = {"cpu": ("cpu_second", "CPU s"), "wall": ("second", "s")}
+
 
 def make_parser():
     parser = argparse.ArgumentParser(
@@ -23,6 +26,13 @@ def make_parser():
     parser.add_argument("run_folders", type=Path, nargs="+")
     parser.add_argument(
         "--figure", type=Path, help="curve of BLEU over source length"
+    )
+    parser.add_argument(
+        "--clock",
+        choices=UNITS,
+        default="cpu",
+        help="the seconds that are shown: of the CPU, or of the wall clock, "
+        "for an accelerator",
     )
     return parser
 
@@ -59,14 +69,15 @@ def ranges_of(results):
     }
 
 
-def read_run(folder):
+def read_run(folder, clock="cpu"):
     """The first and the last cells of a run's line, and its ranges."""
+    second, _ = UNITS[clock]
     with finished(folder) as metrics:
         results, cost = metrics["results"], metrics["cost"]
         first = [
             folder.name,
             f"{results['weights']:,}",
-            f"{cost['training_tokens_per_cpu_second']:,.0f}",
+            f"{cost[f'training_tokens_per_{second}']:,.0f}",
             f"{results['validation_nats_per_word']:.2f}",
             *(score(results, name) for name in ("bleu", "chrf")),
         ]
@@ -75,7 +86,7 @@ def read_run(folder):
         last = [
             f"{exact:.1f}",
             f"{100 * words['overall']:.1f}" if words else "",
-            f"{cost['test_cpu_seconds_per_100']:.1f}",
+            f"{cost[f'test_{second}s_per_100']:.1f}",
         ]
         return first, ranges_of(results), last
 
@@ -141,14 +152,15 @@ def main(arguments=None):
     parser = make_parser()
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
-        runs = [read_run(folder) for folder in options.run_folders]
+        runs = [read_run(x, options.clock) for x in options.run_folders]
         if options.figure is not None:
             command.require("matplotlib")
             curves = [(first[0], [ranges]) for first, ranges, _ in runs]
             draw(curves, options.figure)
-    first = ["run", "weights", "tokens per CPU s", "nats per word"]
+    _, unit = UNITS[options.clock]
+    first = ["run", "weights", f"tokens per {unit}", "nats per word"]
     first += ["BLEU", "chrF2"]
-    print(table(first, ["exact", "aligned", "CPU s per 100"], runs))
+    print(table(first, ["exact", "aligned", f"{unit} per 100"], runs))
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def main(arguments=None):
     cost = {
         "training_seconds": round(seconds, 1),
         "training_cpu_seconds": round(cpu, 1),
+        "training_tokens_per_second": round(tokens / seconds, 1),
         "training_tokens_per_cpu_second": round(tokens / cpu, 1),
     }
     finish(run, folder, recipe, splits, model, batches[1], history, cost)

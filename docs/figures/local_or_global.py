@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator
 
-from docs.extensions.measured import BACKENDS, read_results
+from docs.extensions.results import BACKENDS, read_results
 
 WORK = {"local-training": "64 queries, training", "local-step": "one query"}
 

@@ -457,7 +457,7 @@ def write_pairs(path, changes):
 
 def train_on_file(folder, changes, *arguments):
     """Real sentences in miniature: subwords, a budget, a beam."""
-    choices = ["budget_cpu_minutes=0.05", "steps_per_epoch=4", "num_beams=2"]
+    choices = ["budget_minutes=0.05", "steps_per_epoch=4", "num_beams=2"]
     choices += ["vocabulary_size=80", "validation_pairs=20", "test_pairs=10"]
     choices += ["preset=rnn_search_tiny", "hidden_dim=16", "num_buckets=1"]
     choices += ["validation_bleu_every=1"]
@@ -904,8 +904,8 @@ def test_the_comparison_refuses_runs_of_something_else(
         (["--set", "average_last=0"], "positive. Received: average_last=0"),
         (["--set", "schedule=linear"], "cosine, transformer. Received: sch"),
         (
-            ["--set", "schedule=transformer", "budget_cpu_minutes=3"],
-            "budget_cpu_minutes=3.0. Add",
+            ["--set", "schedule=transformer", "budget_minutes=3"],
+            "budget_minutes=3.0. Add",
         ),
         (["--set", "jit_compile=maybe"], "True, False, auto. Received: jit_"),
         (["--set", "steps_per_epoch=1", "num_buckets=4"], "must be at least 2"),
