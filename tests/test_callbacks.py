@@ -7,8 +7,8 @@ import pytest
 from keras_attention.callbacks import (
     AverageWeights,
     BestWeights,
-    TimeBudget,
     SaveAndResume,
+    TimeBudget,
     ValidationBLEU,
 )
 from keras_attention.losses import SparseCategoricalCrossentropy

@@ -19,8 +19,8 @@ from keras_attention import data
 from keras_attention.callbacks import (
     AverageWeights,
     BestWeights,
-    TimeBudget,
     SaveAndResume,
+    TimeBudget,
     ValidationBLEU,
 )
 from keras_attention.data.readers import find_builder, make_available

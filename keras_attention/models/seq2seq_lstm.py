@@ -27,9 +27,7 @@ PRESETS = {
         num_layers=4,
     ),
     # Ours, for a CPU.
-    "seq2seq_lstm_small": dict(
-        embedding_dim=256, hidden_dim=256, num_layers=2
-    ),
+    "seq2seq_lstm_small": dict(embedding_dim=256, hidden_dim=256, num_layers=2),
     # The paper's range is too narrow for layers of this size: signals fade,
     # and training begins on a plateau.
     "seq2seq_lstm_tiny": dict(
