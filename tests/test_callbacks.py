@@ -324,6 +324,30 @@ def test_a_run_that_stopped_by_itself_is_known_as_finished(tmp_path):
     assert again.finished
 
 
+def test_every_step_takes_the_learning_rate_of_the_budget():
+    rates = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    # The gradient of its one weight is 1, whatever the data.
+    model = keras.Sequential(
+        [
+            keras.Input((1,)),
+            keras.layers.Dense(1, "linear", False, kernel_initializer="zeros"),
+        ]
+    )
+    model.compile(keras.optimizers.SGD(7.0), lambda _, y: keras.ops.mean(y))
+    budget = TimeBudget(1, 0.5, 4, clock=iter(range(0, 1000, 4)).__next__)
+    x = np.ones((6, 1), "float32")
+    model.fit(x, x, 1, epochs=99, callbacks=[budget, Watch()], verbose=0)
+    assert len(rates) > 6 and len(set(rates)) == len(rates)
+    np.testing.assert_allclose(
+        model.get_weights()[0].item(), -sum(rates), rtol=1e-5
+    )
+
+
 def test_the_spent_budget_is_part_of_the_state(tmp_path):
     budget = TimeBudget(1, 0.1, clock=iter(range(1000)).__next__)
     resume = SaveAndResume(tmp_path / "state.npz", [budget])

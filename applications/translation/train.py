@@ -73,11 +73,12 @@ def main(arguments=None):
         folder.mkdir(parents=True, exist_ok=True)
         run_folder.write_json(folder / run_folder.RECIPE_FILE, about)
     model, batches, callbacks = parts
-    epochs = -len(callbacks[-1].history)
+    steps = -int(model.optimizer.iterations)
     begin, cpu = time.time(), time.process_time()
     history = run.fit(recipe, *parts, options.verbose)
     seconds, cpu = time.time() - begin, time.process_time() - cpu
-    tokens = (epochs + len(history)) * run.target_tokens(batches[0])
+    steps += int(model.optimizer.iterations)
+    tokens = steps * run.target_tokens(batches[0]) / batches[0].num_batches
     cost = {
         "training_seconds": round(seconds, 1),
         "training_cpu_seconds": round(cpu, 1),
