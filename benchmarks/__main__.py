@@ -2,16 +2,18 @@
 
 python -m benchmarks
 python -m benchmarks --only additive-2048 --backend jax --repeats 5
+python -m benchmarks --gpu --backend jax --backend torch --write
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks import scaling
@@ -19,6 +21,7 @@ from benchmarks.rows import EVERYWHERE, ROWS, SCALING
 
 ALL = {**ROWS, **SCALING}
 RESULTS = Path(__file__).with_name("RESULTS.md")
+GPU_RESULTS = RESULTS.with_name("RESULTS-GPU.md")
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
 
 # One thread each, so that CPU-seconds are not those of threads that wait.
@@ -28,6 +31,12 @@ ONE_THREAD = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+# Memory is taken as it is needed, so that a peak can be read.
+ON_GPU = {
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 
@@ -55,9 +64,15 @@ def make_parser():
         help="numbers of an earlier --json, not measured again",
     )
     parser.add_argument(
+        "--gpu",
+        action="store_true",
+        help="measure on a GPU: seconds of the wall clock, its memory",
+    )
+    parser.add_argument(
         "--write",
         action="store_true",
-        help=f"replace the lines of {RESULTS.name} that were measured",
+        help=f"replace the lines of {RESULTS.name} that were measured, with "
+        f"--gpu those of {GPU_RESULTS.name}",
     )
     return parser
 
@@ -68,14 +83,22 @@ def stay_on_one_core():
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def run(name, side, backend):
+def run(name, side, backend, gpu=False):
     """Seconds and megabytes of one side, measured in a new process."""
+    device = ON_GPU if gpu else ONE_THREAD
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.measure", name, side],
-        env={**os.environ, **ONE_THREAD, "KERAS_BACKEND": backend},
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.measure",
+            name,
+            side,
+            "gpu" if gpu else "cpu",
+        ],
+        env={**os.environ, **device, "KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
-        preexec_fn=stay_on_one_core,
+        preexec_fn=None if gpu else stay_on_one_core,
     )
     if done.returncode:
         raise RuntimeError(
@@ -84,7 +107,7 @@ def run(name, side, backend):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(name, backend, repeats):
+def measure(name, backend, repeats, gpu=False):
     """All runs of a row on a backend, the two sides in turn."""
     row = ALL[name]
     sides = ["ours"] if row.peer is None else ["ours", "peer"]
@@ -92,7 +115,7 @@ def measure(name, backend, repeats):
     for _ in range(repeats):
         for side in sides:
             other = row.peer_backend if side == "peer" else None
-            runs[side].append(run(name, side, other or backend))
+            runs[side].append(run(name, side, other or backend, gpu))
     return runs
 
 
@@ -167,7 +190,7 @@ HEAD = [
 ]
 
 
-def table(rows, head=HEAD):
+def table(rows, head):
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
@@ -182,12 +205,25 @@ def processor():
     return names[0].strip() if names else platform.processor()
 
 
-def machine():
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+def versions():
+    for name in PACKAGES:
+        # Not every backend has to be there.
+        with contextlib.suppress(PackageNotFoundError):
+            yield f"{name} {version(name)}"
+
+
+def graphics():
+    """The GPU's name, as its driver tells it."""
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.check_output(command, text=True).splitlines()[0] + ", "
+
+
+def machine(gpu=False):
     return (
-        f"{processor()}, {platform.system()} {platform.machine()}, "
+        f"{graphics() if gpu else ''}{processor()}, "
+        f"{platform.system()} {platform.machine()}, "
         f"{os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{versions}."
+        f"{', '.join(versions())}."
     )
 
 
@@ -206,28 +242,51 @@ def main(arguments=None):
     rows, numbers, known = [], {}, {}
     for path in options.read:
         known.update(json.loads(path.read_text()))
-    print(" | ".join(HEAD))
+    head = HEAD
+    if options.gpu:
+        head = [name.removeprefix("CPU ") for name in HEAD[:-1]]
+    print(" | ".join(head))
     for name in names:
         for backend in ALL[name].backends:
             if options.backend and backend not in options.backend:
                 continue
             key = f"{name}/{backend}"
             repeats = 1 if name in SCALING else options.repeats
-            runs = known.get(key) or measure(name, backend, repeats)
+            runs = known.get(key) or measure(
+                name, backend, repeats, options.gpu
+            )
             numbers[key] = runs
             cells = line(name, backend, numbers)
+            if options.gpu:
+                cells.pop()  # the bars are those of one core
             print(" | ".join(cells), flush=True)
             if name in ROWS:
                 rows.append(cells)
             if options.json:  # row by row, so that a stop loses nothing
                 options.json.write_text(json.dumps(numbers, indent=2) + "\n")
     if options.write:
-        write_results(rows, list(scaling.lines(numbers, EVERYWHERE)))
+        growth = list(scaling.lines(numbers, EVERYWHERE))
+        write_results(rows, growth, head, options.gpu)
 
 
-def write_results(rows, growth):
+CPU_ABOUT = (
+    "Each run is a process of its own on one thread; ours and the peer's take "
+    "turns. CPU-seconds of one step once compiled (TensorFlow with XLA, JAX "
+    "with `jit`, torch eager); memory is the peak beyond what the inputs took, "
+    "compilation included."
+)
+GPU_ABOUT = (
+    "Each run is a process of its own; ours and the peer's take turns. Seconds "
+    "of one step on the wall clock, once compiled (TensorFlow with XLA, JAX "
+    "with `jit`, torch eager); memory is the GPU's, the peak beyond what the "
+    "inputs took."
+)
+
+
+def write_results(rows, growth, head, gpu=False):
     """Replaces the lines of what was measured; the others stay."""
-    lines = lines_of(RESULTS)
+    path = GPU_RESULTS if gpu else RESULTS
+    lines = lines_of(path) if path.exists() else {}
     lines.update({tuple(cells[:2]): cells for cells in [*rows, *growth]})
     tables = [
         [
@@ -238,17 +297,24 @@ def write_results(rows, growth):
         ]
         for names in (ROWS, scaling.LAYERS)
     ]
-    about = "\n".join(f"- `{name}`: {row.about}." for name, row in ROWS.items())
-    RESULTS.write_text(
-        "# Benchmarks\n\nMade by `python -m benchmarks --write`: the median of "
-        "several runs, and the least to the most. Each run is a process of its "
-        "own on one thread; ours and the peer's take turns. CPU-seconds of one "
-        "step once compiled (TensorFlow with XLA, JAX with `jit`, torch "
-        "eager); memory is the peak beyond what the inputs took, compilation "
-        f"included.\n\n{machine()}\n\n{table(tables[0])}\n\n{about}\n\n"
-        f"## How cost grows with length\n\n{scaling.ABOUT}\n\n"
-        f"{table(tables[1], scaling.HEAD)}\n"
+    about = "\n".join(
+        f"- `{name}`: {row.about}."
+        for name, row in ROWS.items()
+        if any((name, backend) in lines for backend in EVERYWHERE)
     )
+    command = f"python -m benchmarks {'--gpu ' if gpu else ''}--write"
+    text = (
+        f"# Benchmarks{' on a GPU' if gpu else ''}\n\nMade by `{command}`: the "
+        "median of several runs, and the least to the most. "
+        f"{GPU_ABOUT if gpu else CPU_ABOUT}\n\n{machine(gpu)}\n\n"
+        f"{table(tables[0], head)}\n\n{about}\n"
+    )
+    if tables[1]:
+        text += (
+            f"\n## How cost grows with length\n\n{scaling.ABOUT}\n\n"
+            f"{table(tables[1], scaling.HEAD)}\n"
+        )
+    path.write_text(text)
 
 
 def lines_of(path):

@@ -305,7 +305,7 @@ def gradients(layer, inputs, lengths):
     layer.zero_grad()
     loss(*tensors).backward()
     found = [v.value.grad for v in variables] + [x.grad for x in tensors]
-    return [x.detach().numpy() for x in found]
+    return [numpy(x) for x in found]
 
 
 @pytest.mark.parametrize(("window", "score"), [(1, "general"), (2, "concat")])

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from keras_attention.ops import dot_product, tiles
+from keras_attention.ops.additive import on_accelerator
 from keras_attention.ops.dot_product import dot_product_attention
 from tests.gradients import gradients
 
@@ -206,7 +207,8 @@ def test_long_sequences_take_the_tiles(monkeypatch, small_tiles):
     arrays = list(map(ops.convert_to_tensor, inputs()))
     dot_product_attention(*arrays, flash_attention=False)
     assert not taken
-    monkeypatch.setattr(dot_product, "TILES_FROM", T * S)
+    for threshold in "TILES_FROM", "TILES_FROM_ON_ACCELERATOR":
+        monkeypatch.setattr(dot_product, threshold, T * S)
     output, _ = dot_product_attention(*arrays, flash_attention=False)
     assert len(taken) == 1
     np.testing.assert_allclose(
@@ -289,7 +291,10 @@ def test_odd_lengths_with_a_mask_are_kept_from_cudnn(monkeypatch):
         assert fits == expected
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="the way to its kernel")
+@pytest.mark.skipif(
+    BACKEND != "torch" or on_accelerator(),
+    reason="the way to torch's kernel; on a GPU it takes half precision only",
+)
 def test_a_kernel_of_torch_takes_values_of_another_size_than_keys():
     """One that never holds the logits, or it would refuse."""
     arrays = list(map(ops.convert_to_tensor, inputs()))
