@@ -75,6 +75,8 @@ class MultiHeadAttention(CachedAttention):
             with one projection for queries and keys, so that a bounded change
             of the inputs changes the output by a bounded amount however large
             they are (Kim et al., 2021).
+        output_bias: Whether the last projection has a bias; as `use_bias` if
+            None.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -171,6 +173,7 @@ class MultiHeadAttention(CachedAttention):
         rotary=None,
         position_bias=None,
         score: str = "scaled_dot",
+        output_bias: bool | None = None,
         **kwargs,
     ):
         super().__init__(seed=seed, **kwargs)
@@ -191,6 +194,7 @@ class MultiHeadAttention(CachedAttention):
         )
         self.dropout = checks.rate(dropout, "dropout")
         self.use_bias = use_bias
+        self.output_bias = output_bias
         # Not `output_shape`: `summary` of a model asks layers for that.
         self._output_shape = arguments.output_sizes(output_shape)
         self.attention_axes = arguments.axes(attention_axes)
@@ -290,18 +294,21 @@ class MultiHeadAttention(CachedAttention):
             len(query_shape),
             2,
             self._output_shape or (query_shape[-1],),
+            use_bias=self.output_bias,
         )
         self._output_dense.build(
             (*query_shape[:-1], self.num_heads, self.value_dim)
         )
 
-    def _projection(self, name, rank, num_inputs, sizes, activation=None):
+    def _projection(
+        self, name, rank, num_inputs, sizes, activation=None, use_bias=None
+    ):
         return projection(
             name,
             rank,
             num_inputs,
             sizes,
-            self.use_bias,
+            self.use_bias if use_bias is None else use_bias,
             activation=activation,
             kernel_initializer=self.kernel_initializer,
             bias_initializer=self.bias_initializer,
@@ -655,6 +662,7 @@ class MultiHeadAttention(CachedAttention):
                 self.position_bias
             ),
             "score": self.score,
+            "output_bias": self.output_bias,
         }
 
     @classmethod

@@ -49,6 +49,8 @@ class SlidingWindowAttention(MultiHeadAttention):
             position, or None.
         position_bias: An `AlibiBias` or a `RelativePositionBias`, added to
             the logits by the offset of positions, or None.
+        output_bias: Whether the last projection has a bias; as `use_bias` if
+            None.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -125,6 +127,7 @@ class SlidingWindowAttention(MultiHeadAttention):
         num_key_value_heads: int | None = None,
         rotary=None,
         position_bias=None,
+        output_bias: bool | None = None,
         **kwargs,
     ):
         window = checks.positive_int(window, "window")
@@ -146,6 +149,7 @@ class SlidingWindowAttention(MultiHeadAttention):
             num_key_value_heads=num_key_value_heads,
             rotary=rotary,
             position_bias=position_bias,
+            output_bias=output_bias,
             **kwargs,
         )
         self.window = window

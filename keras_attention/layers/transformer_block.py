@@ -3,6 +3,7 @@ import keras
 from keras_attention.layers.attention import cloned
 from keras_attention.layers.feed_forward import FeedForward
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
+from keras_attention.layers.stochastic_depth import StochasticDepth
 from keras_attention.ops import checks
 
 
@@ -14,6 +15,8 @@ class TransformerBlock(keras.layers.Layer):
 
         post-norm: norm(x + dropout(part(x)))
         pre-norm:  x + dropout(part(norm(x)))
+
+    What a part adds may be scaled, and left out for some examples.
 
     Args:
         intermediate_dim: Size of the feed-forward's wider layer.
@@ -28,6 +31,11 @@ class TransformerBlock(keras.layers.Layer):
         self_attention: A `MultiHeadAttention`, or a subclass such as
             `SlidingWindowAttention`, to use instead.
         seed: Seed of the dropouts.
+        intermediate_dropout: Share of the feed-forward's wider layer dropped.
+        layer_scale: What the learned factors of the features that each part
+            adds begin with; None leaves them out.
+        stochastic_depth: Share of the examples for which a part is left out
+            in training.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
     """
 
@@ -44,6 +52,9 @@ class TransformerBlock(keras.layers.Layer):
         bias_initializer="zeros",
         self_attention=None,
         seed: int | None = None,
+        intermediate_dropout: float = 0.0,
+        layer_scale: float | None = None,
+        stochastic_depth: float = 0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -63,21 +74,30 @@ class TransformerBlock(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.seed = seed
+        self.intermediate_dropout = checks.rate(
+            intermediate_dropout, "intermediate_dropout"
+        )
+        self.layer_scale = layer_scale
+        self.stochastic_depth = checks.rate(
+            stochastic_depth, "stochastic_depth"
+        )
         self.supports_masking = True
         self._check_self_attention(self_attention)
         self._check_heads(self_attention=self_attention)
         self._given_self_attention = self_attention is not None
         self.self_attention = self_attention
-        self.self_attention_norm = self._norm("self_attention_norm")
+        self._make_residual("self_attention")
         self.feed_forward = FeedForward(
             self.intermediate_dim,
             self.activation,
+            self.intermediate_dropout,
+            seed=seed,
             kernel_initializer=cloned(self.kernel_initializer),
             bias_initializer=cloned(self.bias_initializer),
             dtype=self.dtype_policy,
             name="feed_forward",
         )
-        self.feed_forward_norm = self._norm("feed_forward_norm")
+        self._make_residual("feed_forward")
         self.dropout_layer = keras.layers.Dropout(
             self.dropout, seed=seed, dtype=self.dtype_policy
         )
@@ -110,10 +130,34 @@ class TransformerBlock(keras.layers.Layer):
                 "`dropout` to the attention layer instead."
             )
 
-    def _norm(self, name):
-        return keras.layers.LayerNormalization(
-            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name=name
+    def _make_residual(self, name):
+        """Makes what stands around the part of this name."""
+        norm = keras.layers.LayerNormalization(
+            epsilon=self.layer_norm_epsilon,
+            dtype=self.dtype_policy,
+            name=f"{name}_norm",
         )
+        setattr(self, f"{name}_norm", norm)
+        if self.stochastic_depth:
+            # Of no seed but the first part's: two would drop the same ones.
+            seed = self.seed if name == "self_attention" else None
+            depth = StochasticDepth(
+                self.stochastic_depth,
+                seed,
+                dtype=self.dtype_policy,
+                name=f"{name}_depth",
+            )
+            setattr(self, f"{name}_depth", depth)
+
+    def _build_residual(self, name, shape):
+        getattr(self, f"{name}_norm").build(shape)
+        if self.layer_scale is not None:
+            scale = self.add_weight(
+                shape=shape[-1:],
+                initializer=keras.initializers.Constant(self.layer_scale),
+                name=f"{name}_scale",
+            )
+            setattr(self, f"{name}_scale", scale)
 
     def _attention(self, dim, name):
         """A `MultiHeadAttention` with heads that share `dim` evenly."""
@@ -146,8 +190,8 @@ class TransformerBlock(keras.layers.Layer):
             self.self_attention = self._attention(shape[-1], "self_attention")
         self._build_part(self.self_attention, shape, shape)
         self.feed_forward.build(shape)
-        for norm in (self.self_attention_norm, self.feed_forward_norm):
-            norm.build(shape)
+        for name in ("self_attention", "feed_forward"):
+            self._build_residual(name, shape)
 
     def _build_part(self, attention, shape, memory_shape):
         if not attention.built:
@@ -161,11 +205,16 @@ class TransformerBlock(keras.layers.Layer):
                 f"inputs of shape {tuple(shape)}."
             )
 
-    def residual(self, x, part, norm, training=None):
+    def residual(self, x, part, name, training=None):
         """Adds to x what a part makes of it, with one normalization."""
-        if self.normalize_first:
-            return x + self.dropout_layer(part(norm(x)), training=training)
-        return norm(x + self.dropout_layer(part(x), training=training))
+        norm = getattr(self, f"{name}_norm")
+        y = part(norm(x) if self.normalize_first else x)
+        y = self.dropout_layer(y, training=training)
+        if self.layer_scale is not None:
+            y = y * getattr(self, f"{name}_scale")
+        if self.stochastic_depth:
+            y = getattr(self, f"{name}_depth")(y, training=training)
+        return x + y if self.normalize_first else norm(x + y)
 
     def get_config(self):
         config = {
@@ -185,6 +234,9 @@ class TransformerBlock(keras.layers.Layer):
             ),
             "self_attention": None,
             "seed": self.seed,
+            "intermediate_dropout": self.intermediate_dropout,
+            "layer_scale": self.layer_scale,
+            "stochastic_depth": self.stochastic_depth,
         }
         if self._given_self_attention:
             config["self_attention"] = keras.saving.serialize_keras_object(

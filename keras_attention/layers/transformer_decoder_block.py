@@ -45,6 +45,11 @@ class TransformerDecoderBlock(TransformerBlock):
             window, to use instead; it must return as many features as the
             inputs have.
         seed: Seed of the dropouts.
+        intermediate_dropout: Share of the feed-forward's wider layer dropped.
+        layer_scale: What the learned factors of the features that each part
+            adds begin with; None leaves them out.
+        stochastic_depth: Share of the examples for which a part is left out
+            in training.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -109,6 +114,9 @@ class TransformerDecoderBlock(TransformerBlock):
         self_attention=None,
         cross_attention=None,
         seed: int | None = None,
+        intermediate_dropout: float = 0.0,
+        layer_scale: float | None = None,
+        stochastic_depth: float = 0.0,
         **kwargs,
     ):
         if cross_attention is not None and not isinstance(
@@ -142,10 +150,13 @@ class TransformerDecoderBlock(TransformerBlock):
             bias_initializer,
             self_attention,
             seed,
+            intermediate_dropout,
+            layer_scale,
+            stochastic_depth,
             **kwargs,
         )
         self.cross_attention = cross_attention
-        self.cross_attention_norm = self._norm("cross_attention_norm")
+        self._make_residual("cross_attention")
 
     def _check_self_attention(self, layer):
         super()._check_self_attention(layer)
@@ -184,7 +195,7 @@ class TransformerDecoderBlock(TransformerBlock):
                 inputs_shape[-1], "cross_attention"
             )
         self._build_part(self.cross_attention, inputs_shape, memory_shape)
-        self.cross_attention_norm.build(inputs_shape)
+        self._build_residual("cross_attention", inputs_shape)
 
     def call(
         self,
@@ -246,14 +257,10 @@ class TransformerDecoderBlock(TransformerBlock):
         return (x, *all_scores) if return_attention_scores else x
 
     def _parts(self, x, read_self, read_memory, training=None):
-        x = self.residual(x, read_self, self.self_attention_norm, training)
+        x = self.residual(x, read_self, "self_attention", training)
         if read_memory is not None:
-            x = self.residual(
-                x, read_memory, self.cross_attention_norm, training
-            )
-        return self.residual(
-            x, self.feed_forward, self.feed_forward_norm, training
-        )
+            x = self.residual(x, read_memory, "cross_attention", training)
+        return self.residual(x, self.feed_forward, "feed_forward", training)
 
     def _check_memory(self, memory):
         if (memory is None) != (self.cross_attention is None):

@@ -36,6 +36,12 @@ class TransformerEncoderBlock(TransformerBlock):
         self_attention: A `MultiHeadAttention` to use instead, for example
             with grouped heads, or a `SlidingWindowAttention`.
         seed: Seed of the dropouts.
+        intermediate_dropout: Share of the feed-forward's wider layer dropped.
+        layer_scale: What the learned factors of the features that each part
+            adds begin with, a small number for deep stacks (Touvron et al.,
+            2021, section 2); None leaves them out.
+        stochastic_depth: Share of the examples for which a part is left out
+            in training; see `StochasticDepth`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -68,7 +74,9 @@ class TransformerEncoderBlock(TransformerBlock):
 
     Reference:
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762), section 3.1;
-        [Xiong et al., 2020](https://arxiv.org/abs/2002.04745) for pre-norm.
+        [Xiong et al., 2020](https://arxiv.org/abs/2002.04745) for pre-norm;
+        [Touvron et al., 2021](https://arxiv.org/abs/2103.17239) for
+        `layer_scale`.
     """
 
     def build(self, inputs_shape):
@@ -107,10 +115,8 @@ class TransformerEncoderBlock(TransformerBlock):
             )
             return x
 
-        x = self.residual(inputs, read, self.self_attention_norm, training)
-        x = self.residual(
-            x, self.feed_forward, self.feed_forward_norm, training
-        )
+        x = self.residual(inputs, read, "self_attention", training)
+        x = self.residual(x, self.feed_forward, "feed_forward", training)
         return (x, scores) if return_attention_scores else x
 
     def compute_output_shape(self, inputs_shape):

@@ -391,6 +391,7 @@ def test_it_saves_and_reloads_whole(tmp_path):
         value_dim=V,
         dropout=0.1,
         use_bias=False,
+        output_bias=True,
         output_shape=(2, 3),
         attention_axes=1,
         sliding_window=4,

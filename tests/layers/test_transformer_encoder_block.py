@@ -38,19 +38,26 @@ def normalized(x, norm, epsilon):
     return x * numpy(norm.gamma) + numpy(norm.beta)
 
 
+@pytest.mark.parametrize("layer_scale", [None, 0.1])
 @pytest.mark.parametrize("normalize_first", [False, True])
-def test_it_is_the_equation(normalize_first):
+def test_it_is_the_equation(normalize_first, layer_scale):
     epsilon = 0.1
-    block = built(normalize_first=normalize_first, layer_norm_epsilon=epsilon)
+    block = built(
+        normalize_first=normalize_first,
+        layer_norm_epsilon=epsilon,
+        layer_scale=layer_scale,
+    )
     first, second = block.self_attention_norm, block.feed_forward_norm
 
     def attention(x):
         x = x.astype("float32")
-        return numpy(block.self_attention(x, x))
+        scale = 1 if layer_scale is None else numpy(block.self_attention_scale)
+        return scale * numpy(block.self_attention(x, x))
 
     def feed_forward(x):
         w1, b1, w2, b2 = map(numpy, block.feed_forward.weights)
-        return np.maximum(x @ w1 + b1, 0) @ w2 + b2
+        scale = 1 if layer_scale is None else numpy(block.feed_forward_scale)
+        return scale * (np.maximum(x @ w1 + b1, 0) @ w2 + b2)
 
     x = sequence()
     if normalize_first:
@@ -62,6 +69,35 @@ def test_it_is_the_equation(normalize_first):
             expected + feed_forward(expected), second, epsilon
         )
     np.testing.assert_allclose(numpy(block(x)), expected, atol=1e-5)
+
+
+def test_layer_scale_begins_as_it_is_told():
+    block = TransformerEncoderBlock(F, N, layer_scale=1e-3)
+    block.build((B, T, D))
+    for scale in (block.self_attention_scale, block.feed_forward_scale):
+        np.testing.assert_allclose(numpy(scale), np.full(D, 1e-3), rtol=1e-6)
+
+
+def test_a_part_is_left_out_for_whole_examples():
+    """What is added is doubled where it is kept, at a rate of a half."""
+    block = built(normalize_first=True, stochastic_depth=0.5)
+    x = np.repeat(sequence()[:1], 64, axis=0)
+    found = numpy(block(x, training=True))
+    norm = block.self_attention_norm
+    kinds = []
+    for first in (0, 2):
+        y = norm(x[:1])
+        middle = x[:1] + first * numpy(block.self_attention(y, y))
+        added = numpy(block.feed_forward(block.feed_forward_norm(middle)))
+        kinds += [middle, middle + 2 * added]
+    nearest = [
+        int(np.argmin([np.abs(example - kind).max() for kind in kinds]))
+        for example in found
+    ]
+    # All four occur: the two parts draw on their own.
+    assert set(nearest) == {0, 1, 2, 3}
+    for example, kind in zip(found, nearest, strict=True):
+        np.testing.assert_allclose(example, kinds[kind][0], atol=1e-4)
 
 
 @pytest.mark.parametrize("way", ["padding_mask", "implicit", "both"])
