@@ -2,6 +2,7 @@
 
 from keras_attention.layers.additive_attention import AdditiveAttention
 from keras_attention.layers.alibi_bias import AlibiBias
+from keras_attention.layers.attention_pooling import AttentionPooling
 from keras_attention.layers.attention_rnn import AttentionRNN
 from keras_attention.layers.channel_attention import ChannelAttention
 from keras_attention.layers.coverage_attention import CoverageAttention
@@ -17,6 +18,7 @@ from keras_attention.layers.multi_head_attention import (
 )
 from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.position_embedding import PositionEmbedding
+from keras_attention.layers.prefix_tokens import PrefixTokens
 from keras_attention.layers.relative_position_bias import RelativePositionBias
 from keras_attention.layers.rotary_embedding import RotaryEmbedding
 from keras_attention.layers.sine_position_encoding import SinePositionEncoding
@@ -39,6 +41,7 @@ from keras_attention.layers.tubelet_embedding import TubeletEmbedding
 __all__ = [
     "AdditiveAttention",
     "AlibiBias",
+    "AttentionPooling",
     "AttentionRNN",
     "ChannelAttention",
     "CoverageAttention",
@@ -52,6 +55,7 @@ __all__ = [
     "MultiHeadAttention",
     "PatchEmbedding",
     "PositionEmbedding",
+    "PrefixTokens",
     "RelativePositionBias",
     "RotaryEmbedding",
     "SinePositionEncoding",

@@ -5,6 +5,7 @@ from keras_attention.models.rnn_search import RNNSearch
 from keras_attention.models.seq2seq_lstm import Seq2SeqLSTM
 from keras_attention.models.transformer import Transformer
 from keras_attention.models.translator import Translation
+from keras_attention.models.vit import ViT
 
 __all__ = [
     "LuongNMT",
@@ -12,4 +13,5 @@ __all__ = [
     "Seq2SeqLSTM",
     "Transformer",
     "Translation",
+    "ViT",
 ]

@@ -97,6 +97,32 @@ def resample_positions(
     return xp.concatenate([table[..., :num_prefix_tokens, :], grid], axis=-2)
 
 
+def resample_patches(kernel, old_size, new_size):
+    """The kernel of a patch embedding, for patches of another size.
+
+    Beyer et al., 2023, section 3.4, equation 4: with the matrix B that
+    resizes a patch bilinearly, the kernel `(B^T)^+ kernel`. A patch that is
+    enlarged gives the token that it gave before, to rounding.
+
+    Args:
+        kernel: NumPy array `(height * width * channels, D)`.
+        old_size: Height and width of its patches.
+        new_size: Those of the new ones.
+
+    Returns:
+        The kernel of the new size, in the kernel's dtype.
+    """
+    if tuple(old_size) == tuple(new_size):
+        return kernel
+    channels = kernel.shape[0] // math.prod(old_size)
+    result = kernel.reshape(*old_size, channels, -1).astype("float64")
+    for axis, (old, new) in enumerate(zip(old_size, new_size, strict=True)):
+        resize = interpolation_matrix(old, new, "bilinear")  # (new, old)
+        matrix = np.linalg.pinv(np.asarray(resize, "float64").T)
+        result = np.moveaxis(np.tensordot(matrix, result, (1, axis)), 0, axis)
+    return result.reshape(-1, kernel.shape[1]).astype(kernel.dtype)
+
+
 def resample_grid(grid, sizes, interpolation):
     """A grid of vectors, interpolated along each of its axes.
 

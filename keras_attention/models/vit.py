@@ -1,0 +1,530 @@
+import keras
+from keras import layers, ops
+
+from keras_attention.layers.attention_pooling import AttentionPooling
+from keras_attention.layers.multi_head_attention import MultiHeadAttention
+from keras_attention.layers.patch_embedding import PatchEmbedding
+from keras_attention.layers.position_embedding import PositionEmbedding
+from keras_attention.layers.prefix_tokens import PrefixTokens
+from keras_attention.layers.transformer_encoder_block import (
+    TransformerEncoderBlock,
+)
+from keras_attention.models.model import (
+    Model,
+    assign_weights,
+    effective_weights,
+)
+from keras_attention.ops import activations, checks, resampling
+
+ARGUMENTS = (
+    "image_shape",
+    "patch_size",
+    "num_layers",
+    "hidden_dim",
+    "num_heads",
+    "intermediate_dim",
+    "num_classes",
+    "pooling",
+    "class_token",
+    "distillation_token",
+    "prefix_positions",
+    "representation_dim",
+    "qkv_bias",
+    "layer_scale",
+    "stochastic_depth",
+    "dropout",
+    "attention_dropout",
+    "activation",
+    "layer_norm_epsilon",
+    "norm_after_pooling",
+    "interpolation",
+)
+HEADS = "head", "distillation_head"
+POSITIONS = "position_embedding/embeddings"
+PATCHES = "patch_embedding/embedding/kernel"
+POOLINGS = ("token", "average", "attention", "token_and_average")
+
+
+def _sizes(hidden_dim, num_layers, num_heads, patch_size):
+    return dict(
+        patch_size=patch_size,
+        num_layers=num_layers,
+        hidden_dim=hidden_dim,
+        num_heads=num_heads,
+        intermediate_dim=4 * hidden_dim,
+    )
+
+
+PRESETS = {
+    # Dosovitskiy et al., 2021, table 1; Ti and S of Steiner et al., 2022,
+    # table 2. 1,000 classes at 224 x 224.
+    "vit_ti_16": _sizes(192, 12, 3, 16),
+    "vit_s_16": _sizes(384, 12, 6, 16),
+    "vit_s_32": _sizes(384, 12, 6, 32),
+    "vit_b_8": _sizes(768, 12, 12, 8),
+    "vit_b_16": _sizes(768, 12, 12, 16),
+    "vit_b_32": _sizes(768, 12, 12, 32),
+    "vit_l_16": _sizes(1024, 24, 16, 16),
+    "vit_l_32": _sizes(1024, 24, 16, 32),
+    "vit_h_14": _sizes(1280, 32, 16, 14),
+    # Ours, for small images on a CPU.
+    "vit_tiny": dict(
+        image_shape=(32, 32, 3),
+        num_classes=10,
+        **_sizes(96, 6, 4, 4),
+    ),
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class ViT(Model):
+    """Classifies images by attention between their patches.
+
+    The Vision Transformer of Dosovitskiy et al. (2021, section 3.1): patches
+    are embedded, a class token is put before them, learned positions are
+    added; pre-norm blocks follow, and the class token's last state is
+    classified:
+
+        z = [token; E patches] + positions
+        z = blocks(z)
+        logits = W norm(z)[token]
+
+    The options hold what published checkpoints differ in. Train it with plain
+    `compile` and `fit`; `features` gives what its blocks make of an image,
+    `reset_head` and `resize` fit a trained model to other classes, sizes of
+    images and of patches.
+
+    Args:
+        image_shape: `(height, width, channels)`; patches must tile it.
+        patch_size: P, in pixels; an int, or one for height and width.
+        num_layers: Blocks, L.
+        hidden_dim: Size of a token, D; a multiple of `num_heads`.
+        num_heads: Heads of each attention.
+        intermediate_dim: Size of the feed-forward's wider layer.
+        num_classes: Number of classes; 0 for features, without a head.
+        pooling: What is classified: "token", the class token; "average", the
+            mean of all tokens; "attention", what a learned query reads of
+            them; or "token_and_average", both, side by side.
+        class_token: Whether there is one; where `pooling` needs it if None.
+        distillation_token: Whether another token stands beside it with a
+            head of its own (Touvron et al., 2021, section 4); the two heads'
+            logits are averaged.
+        prefix_positions: Whether these tokens have positions too.
+        representation_dim: Size of a tanh layer before the head, which
+            pretraining on ImageNet-21k had; None for none.
+        qkv_bias: Whether queries, keys and values have biases.
+        layer_scale: What the factors of what each part of a block adds begin
+            with; None for none.
+        stochastic_depth: Rate of the last block's; rises from 0 in the first.
+        dropout: Share dropped of the embedded patches and in the blocks.
+        attention_dropout: Share of the attention scores dropped.
+        activation: Activation of the feed-forward layers: "gelu_tanh" is
+            Google's, "gelu" that of timm and Hugging Face.
+        layer_norm_epsilon: Added to the variance in the normalizations.
+        norm_after_pooling: Whether the last normalization follows the
+            pooling, as timm's averaging has it, instead of preceding it.
+        interpolation: The rule by which `resize` resamples positions, that of
+            the weights' source; see `PositionEmbedding`.
+        dtype: Policy of all layers.
+        **kwargs: `name` and `trainable` of `keras.Model`.
+
+    Call arguments:
+        images: `(B, height, width, channels)`, scaled as the weights expect
+            them: to [-1, 1] for Google's.
+
+    Returns:
+        Logits `(B, num_classes)`, or features `(B, D)` if it is 0.
+
+    Raises:
+        ValueError: A size is not positive, patches do not tile the image, or
+            options do not go together.
+
+    Examples:
+        >>> import numpy as np
+        >>> from keras_attention.models import ViT
+        >>> model = ViT.from_preset("vit_tiny", num_classes=7)
+        >>> images = np.random.uniform(-1, 1, size=(2, 32, 32, 3))
+        >>> tuple(model(images).shape)
+        (2, 7)
+        >>> last, = model.features([-1], grid=True)(images)
+        >>> tuple(last.shape)
+        (2, 8, 8, 96)
+
+    Reference:
+        [Dosovitskiy et al., 2021](https://arxiv.org/abs/2010.11929), section
+        3; [Steiner et al., 2022](https://arxiv.org/abs/2106.10270) for Ti, S
+        and AugReg; [Touvron et al., 2021](https://arxiv.org/abs/2012.12877)
+        for the distillation token.
+    """
+
+    presets = PRESETS
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int] = (224, 224, 3),
+        patch_size: int | tuple[int, int] = 16,
+        num_layers: int = 12,
+        hidden_dim: int = 768,
+        num_heads: int = 12,
+        intermediate_dim: int = 3072,
+        num_classes: int = 1000,
+        pooling: str = "token",
+        class_token: bool | None = None,
+        distillation_token: bool = False,
+        prefix_positions: bool = True,
+        representation_dim: int | None = None,
+        qkv_bias: bool = True,
+        layer_scale: float | None = None,
+        stochastic_depth: float = 0.0,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        activation: str = "gelu_tanh",
+        layer_norm_epsilon: float = 1e-6,
+        norm_after_pooling: bool = False,
+        interpolation: str = "bilinear_align_corners",
+        dtype=None,
+        **kwargs,
+    ):
+        for name, size in (
+            ("num_layers", num_layers),
+            ("hidden_dim", hidden_dim),
+            ("num_heads", num_heads),
+            ("intermediate_dim", intermediate_dim),
+        ):
+            checks.positive_int(size, name)
+        checks.non_negative_int(num_classes, "num_classes")
+        checks.rate(dropout, "dropout")
+        checks.rate(stochastic_depth, "stochastic_depth")
+        checks.one_of(pooling, "pooling", POOLINGS)
+        checks.one_of(interpolation, "interpolation", resampling.INTERPOLATIONS)
+        if hidden_dim % num_heads:
+            raise ValueError(
+                "`hidden_dim` must be a multiple of `num_heads`. Received: "
+                f"hidden_dim={hidden_dim}, num_heads={num_heads}."
+            )
+        image_shape = image_sizes(image_shape)
+        needs_token = pooling in ("token", "token_and_average")
+        if class_token is None:
+            class_token = needs_token
+        if (needs_token or distillation_token) and not class_token:
+            raise ValueError(
+                "A class token is needed to be pooled, or beside a "
+                f"distillation token. Received: {pooling=}, {class_token=}, "
+                f"{distillation_token=}."
+            )
+        if distillation_token and pooling != "token":
+            raise ValueError(
+                "A distillation token is classified beside the class token. "
+                f"Received: distillation_token=True, {pooling=}. Use "
+                'pooling="token".'
+            )
+        num_prefix_tokens = int(class_token) + int(distillation_token)
+
+        # === Layers ===
+        function = activations.get(activation)
+        # As for a matrix (D, D): Keras would take the heads for the axes of
+        # a convolution.
+        limit = (3 / hidden_dim) ** 0.5
+
+        def make_norm(name):
+            return layers.LayerNormalization(
+                epsilon=layer_norm_epsilon, dtype=dtype, name=name
+            )
+
+        def make_block(index):
+            last = max(1, num_layers - 1)
+            return TransformerEncoderBlock(
+                intermediate_dim,
+                dropout=dropout,
+                activation=function,
+                layer_norm_epsilon=layer_norm_epsilon,
+                normalize_first=True,
+                bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),
+                self_attention=MultiHeadAttention(
+                    num_heads,
+                    hidden_dim // num_heads,
+                    dropout=attention_dropout,
+                    use_bias=qkv_bias,
+                    output_bias=True,
+                    kernel_initializer=keras.initializers.RandomUniform(
+                        -limit, limit
+                    ),
+                    dtype=dtype,
+                    name="self_attention",
+                ),
+                intermediate_dropout=dropout,
+                layer_scale=layer_scale,
+                stochastic_depth=stochastic_depth * index / last,
+                dtype=dtype,
+                name=f"block_{index}",
+            )
+
+        def make_head(name):
+            return layers.Dense(
+                num_classes, kernel_initializer="zeros", dtype=dtype, name=name
+            )
+
+        patch_embedding = PatchEmbedding(
+            patch_size, hidden_dim, dtype=dtype, name="patch_embedding"
+        )
+        grid = patch_embedding.grid_size(*image_shape[:2])
+        prefix = None
+        if num_prefix_tokens:
+            prefix = PrefixTokens(
+                num_prefix_tokens, dtype=dtype, name="prefix_tokens"
+            )
+        position_embedding = PositionEmbedding(
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            grid_shape=grid,
+            num_prefix_tokens=num_prefix_tokens if prefix_positions else 0,
+            interpolation=interpolation,
+            dtype=dtype,
+            name="position_embedding",
+        )
+        blocks = [make_block(index) for index in range(num_layers)]
+        norm = make_norm("norm")
+
+        # === Functional graph ===
+        images = keras.Input(image_shape, name="images")
+        x = patch_embedding(images)
+        if prefix is not None and prefix_positions:
+            x = prefix(x)
+        x = layers.Add(dtype=dtype, name="add_positions")(
+            [x, position_embedding(x, grid=grid)]
+        )
+        if prefix is not None and not prefix_positions:
+            x = prefix(x)
+        x = layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
+        states = []
+        for block in blocks:
+            x = block(x)
+            states.append(x)
+        if not norm_after_pooling:
+            x = norm(x)
+        if pooling == "attention":
+            pooled = [
+                AttentionPooling(
+                    num_heads,
+                    intermediate_dim,
+                    function,
+                    layer_norm_epsilon,
+                    dtype=dtype,
+                    name="attention_pooling",
+                )(x)
+            ]
+        else:
+            pooled = pooled_tokens(x, pooling, num_prefix_tokens)
+        if norm_after_pooling:
+            pooled = [norm(y) for y in pooled]
+        if pooling == "token_and_average":
+            pooled = [ops.concatenate(pooled, axis=-1)]
+        if representation_dim is not None:
+            dense = layers.Dense(
+                representation_dim, "tanh", dtype=dtype, name="representation"
+            )
+            pooled = [dense(y) for y in pooled]
+        if num_classes:
+            names = "head", "distillation_head"
+            pooled = [
+                make_head(name)(y)
+                for name, y in zip(names, pooled, strict=False)
+            ]
+        output = pooled[0]
+        if len(pooled) > 1:
+            output = layers.Average(dtype=dtype, name="average")(pooled)
+        super().__init__(inputs=images, outputs=output, dtype=dtype, **kwargs)
+
+        # === Config ===
+        self.image_shape = image_shape
+        self.patch_size = patch_embedding.patch_size
+        self.num_layers = num_layers
+        self.hidden_dim = hidden_dim
+        self.num_heads = num_heads
+        self.intermediate_dim = intermediate_dim
+        self.num_classes = num_classes
+        self.pooling = pooling
+        self.class_token = class_token
+        self.distillation_token = distillation_token
+        self.prefix_positions = prefix_positions
+        self.representation_dim = representation_dim
+        self.qkv_bias = qkv_bias
+        self.layer_scale = layer_scale
+        self.stochastic_depth = stochastic_depth
+        self.dropout = dropout
+        self.attention_dropout = attention_dropout
+        self.activation = activation
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.norm_after_pooling = norm_after_pooling
+        self.interpolation = interpolation
+        self.grid_shape = grid
+        self.num_prefix_tokens = num_prefix_tokens
+        self._states = states
+
+    def features(
+        self, blocks=(-1,), grid: bool = False, normalize: bool = False
+    ) -> keras.Model:
+        """A model of what some blocks make of images.
+
+        It shares this model's layers and weights.
+
+        Args:
+            blocks: Indices of blocks, from 0, or from the end if negative.
+            grid: Whether to leave out the prefix tokens and return patches as
+                they lie in the image.
+            normalize: Whether the last normalization is applied.
+
+        Returns:
+            A `keras.Model` from images to a list, for each block `(B, T, D)`,
+            or `(B, rows, columns, D)`.
+
+        Raises:
+            ValueError: There is no such block.
+        """
+        outputs = []
+        for block in blocks:
+            if not -self.num_layers <= block < self.num_layers:
+                raise ValueError(
+                    f"`blocks` must be indices of {self.num_layers} blocks. "
+                    f"Received: {block} in blocks={blocks}."
+                )
+            x = self._states[block]
+            if normalize:
+                x = self.get_layer("norm")(x)
+            if grid:
+                x = ops.reshape(
+                    x[:, self.num_prefix_tokens :],
+                    (-1, *self.grid_shape, self.hidden_dim),
+                )
+            outputs.append(x)
+        return keras.Model(self.inputs[0], outputs)
+
+    def reset_head(self, num_classes: int) -> "ViT":
+        """The same model with a new head, which begins at zero.
+
+        Args:
+            num_classes: Number of classes; 0 for features.
+
+        Returns:
+            A new model, uncompiled. All weights but the head's are copied.
+        """
+        return self._changed({"num_classes": num_classes}, without=HEADS)
+
+    def resize(
+        self,
+        image_shape: tuple[int, int, int] | None = None,
+        patch_size: int | tuple[int, int] | None = None,
+        method: str | None = None,
+    ) -> "ViT":
+        """The same model for images or patches of another size.
+
+        Positions are resampled to the new grid of patches (Dosovitskiy et
+        al., 2021, section 3.2), the tokens' own stay; the kernel of patches
+        is resized so that a patch resized alike gives the same token (Beyer
+        et al., 2023, section 3.4).
+
+        Args:
+            image_shape: `(height, width, channels)`; as it is if None.
+            patch_size: P; as it is if None.
+            method: Rule of the interpolation, `interpolation` if None; the
+                new model's `interpolation` from then on.
+
+        Returns:
+            A new model, uncompiled.
+
+        Raises:
+            ValueError: Patches do not tile the image, or its channels change.
+        """
+        changes = {}
+        if method is not None:
+            changes["interpolation"] = method
+        if patch_size is not None:
+            changes["patch_size"] = patch_size
+        if image_shape is not None:
+            changes["image_shape"] = image_sizes(image_shape)
+            if image_shape[-1] != self.image_shape[-1]:
+                raise ValueError(
+                    "The number of channels cannot change: the weights of "
+                    f"patches are made for {self.image_shape[-1]}. Received: "
+                    f"image_shape={image_shape}."
+                )
+        return self._changed(changes)
+
+    def _changed(self, changes, without=()):
+        """A model of another config with this one's weights, as they fit."""
+        model = type(self).from_config({**self.get_config(), **changes})
+        paths = [
+            variable.path
+            for variable in model.weights
+            if variable.path.partition("/")[0] not in without
+        ]
+        arrays = effective_weights(self, paths)
+        arrays[POSITIONS] = resampling.resample_positions(
+            arrays[POSITIONS],
+            self.grid_shape,
+            model.grid_shape,
+            model.interpolation,
+            self.num_prefix_tokens if self.prefix_positions else 0,
+        )
+        arrays[PATCHES] = resampling.resample_patches(
+            arrays[PATCHES], self.patch_size, model.patch_size
+        )
+        assign_weights(model, arrays)
+        return model
+
+    def freeze(self, num_blocks: int | None = None):
+        """Keeps the first blocks, and the embeddings, as they are.
+
+        Args:
+            num_blocks: How many blocks are frozen; all of them, and the last
+                normalization, if None: the head alone learns, a linear probe.
+                0 makes everything trainable again.
+
+        Raises:
+            ValueError: There are not so many blocks.
+        """
+        if num_blocks is None:
+            num_blocks = self.num_layers + 1
+        elif not 0 <= num_blocks <= self.num_layers:
+            raise ValueError(
+                "`num_blocks` must be between 0 and the number of blocks, "
+                f"{self.num_layers}. Received: num_blocks={num_blocks}."
+            )
+        for layer in self.layers:
+            depth = self.depth_of(layer.name)
+            layer.trainable = num_blocks == 0 or depth > num_blocks
+
+    def depth_of(self, name: str) -> int:
+        """How deep a layer lies: 0 for embeddings, i + 1 for block i, and one
+        more than the last block's for what follows.
+        """
+        if name.startswith("block_"):
+            return int(name.removeprefix("block_")) + 1
+        after = "norm", "attention_pooling", "representation", *HEADS
+        return self.num_layers + 1 + (name in HEADS) if name in after else 0
+
+    def get_config(self):
+        config = super().get_config()
+        return {**config, **{name: getattr(self, name) for name in ARGUMENTS}}
+
+
+def image_sizes(image_shape):
+    """`(height, width, channels)`, checked."""
+    try:
+        sizes = tuple(int(size) for size in image_shape)
+    except (TypeError, ValueError):
+        sizes = ()
+    if len(sizes) != 3 or min(sizes) < 1:
+        raise ValueError(
+            "`image_shape` must be (height, width, channels), positive "
+            f"integers. Received: image_shape={image_shape}."
+        )
+    return sizes
+
+
+def pooled_tokens(x, pooling, num_prefix_tokens):
+    """The vectors that heads classify, of tokens `(B, T, D)`."""
+    average = ops.mean(x[:, num_prefix_tokens:], axis=1)
+    if pooling == "average":
+        return [average]
+    tokens = [x[:, i] for i in range(num_prefix_tokens)]
+    return [*tokens, average] if pooling == "token_and_average" else tokens
