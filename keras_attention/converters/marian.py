@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_attention.converters.layouts import Entry, to_ours, to_theirs
+
 # Hugging Face's names of activations, and Keras's.
 ACTIVATIONS = {
     "swish": "silu",
@@ -256,19 +258,6 @@ def huggingface_configs(
     return {**config, **tokens}, generation
 
 
-class Entry(NamedTuple):
-    """One weight: its name and shape there, its name here, the layout.
-
-    Layouts: "same", "transposed", "heads" (a kernel to heads), "head biases",
-    "merged" (a kernel from heads), "row" (a vector that is a matrix there).
-    """
-
-    theirs: str
-    ours: str
-    shape: tuple
-    layout: str
-
-
 def entries(sizes: dict) -> list[Entry]:
     """The table of names of a model.
 
@@ -403,22 +392,7 @@ def to_transformer(weights: dict, sizes: dict) -> dict:
     if sizes["output_bias"] and "final_logits_bias" not in weights:
         # transformers takes it for zeros, too.
         weights["final_logits_bias"] = np.zeros(table[-1].shape, "float32")
-    check_names(weights, [entry.theirs for entry in table])
-    wrong = [
-        f"{e.theirs} is {weights[e.theirs].shape}, not {e.shape}"
-        for e in table
-        if weights[e.theirs].shape != e.shape
-    ]
-    if wrong:
-        raise ValueError(
-            "The weights must have the shapes that config.json and the "
-            f"arguments ask for. Received: {'; '.join(wrong)}. Leave out the "
-            "arguments that change sizes."
-        )
-    return {
-        e.ours: to_layout(weights[e.theirs], e.layout, sizes["num_heads"])
-        for e in table
-    }
+    return to_ours(weights, table, sizes["num_heads"])
 
 
 def from_transformer(arrays: dict, sizes: dict) -> dict:
@@ -432,11 +406,7 @@ def from_transformer(arrays: dict, sizes: dict) -> dict:
         float32 arrays by Hugging Face's names.
     """
     table = entries(sizes)
-    check_names(arrays, [entry.ours for entry in table])
-    weights = {
-        e.theirs: from_layout(np.asarray(arrays[e.ours], "float32"), e)
-        for e in table
-    }
+    weights = to_theirs(arrays, table)
     if not sizes["output_bias"]:
         weights["final_logits_bias"] = np.zeros(
             (1, sizes["target_vocabulary_size"]), "float32"
@@ -446,42 +416,6 @@ def from_transformer(arrays: dict, sizes: dict) -> dict:
         for name in duplicates(sizes)["model.shared.weight"]:
             weights[name] = weights["model.shared.weight"].copy()
     return weights
-
-
-def check_names(weights: dict, expected: list[str]) -> None:
-    """Raises unless there are exactly these names."""
-    missing = sorted(set(expected) - set(weights))
-    extra = sorted(set(weights) - set(expected))
-    if missing or extra:
-        raise ValueError(
-            "The weights must be those of the model that config.json and the "
-            f"arguments describe. Received: none called {missing}; left over: "
-            f"{extra}. Use the files of one checkpoint, and leave out the "
-            "arguments that change sizes."
-        )
-
-
-def to_layout(array, layout, num_heads):
-    """An array of theirs in our layout."""
-    if layout == "transposed":
-        return array.T
-    if layout == "heads":
-        return array.T.reshape(array.shape[1], num_heads, -1)
-    if layout == "head biases":
-        return array.reshape(num_heads, -1)
-    if layout == "merged":
-        return array.T.reshape(num_heads, -1, array.shape[0])
-    return array[0] if layout == "row" else array
-
-
-def from_layout(array, entry):
-    """An array of ours in their layout."""
-    if entry.layout == "transposed":
-        return array.T
-    if entry.layout in ("heads", "merged"):
-        # The sizes that stay together there are those of (in, out).
-        return array.reshape(entry.shape[::-1]).T
-    return array.reshape(entry.shape)
 
 
 def _given(config):

@@ -131,15 +131,20 @@ class Model(keras.Model):
                 f"Received: {str(folder)!r} with model_type={kind!r}. Take "
                 "another class, or another checkpoint."
             )
-        arguments = cls.read_huggingface_config(folder)
-        model = cls(**{**arguments, **overrides})
         weights = huggingface.read_weights(folder)
+        arguments = cls.read_huggingface_config(folder, list(weights))
+        model = cls(**{**arguments, **overrides})
         assign_weights(model, model.from_huggingface_weights(weights))
         return model
 
     @classmethod
-    def read_huggingface_config(cls, folder):
-        """The constructor arguments in a checkpoint's folder."""
+    def read_huggingface_config(cls, folder, names):
+        """The constructor arguments in a checkpoint's folder.
+
+        Args:
+            folder: The folder.
+            names: What the weights in it are called.
+        """
         raise NotImplementedError(f"{cls.__name__} reads no checkpoints.")
 
     def from_huggingface_weights(self, weights):

@@ -1,6 +1,12 @@
+import json
+from pathlib import Path
+
 import keras
 from keras import layers, ops
 
+from keras_attention.converters import huggingface
+from keras_attention.converters import vit as names
+from keras_attention.converters.safetensors_file import write_safetensors
 from keras_attention.layers.attention_pooling import AttentionPooling
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.layers.patch_embedding import PatchEmbedding
@@ -9,7 +15,9 @@ from keras_attention.layers.prefix_tokens import PrefixTokens
 from keras_attention.layers.transformer_encoder_block import (
     TransformerEncoderBlock,
 )
+from keras_attention.models.folders import written_at_once
 from keras_attention.models.model import (
+    CONFIG_FILE,
     Model,
     assign_weights,
     effective_weights,
@@ -27,6 +35,7 @@ ARGUMENTS = (
     "pooling",
     "class_token",
     "distillation_token",
+    "distillation_head",
     "prefix_positions",
     "representation_dim",
     "qkv_bias",
@@ -106,9 +115,10 @@ class ViT(Model):
             mean of all tokens; "attention", what a learned query reads of
             them; or "token_and_average", both, side by side.
         class_token: Whether there is one; where `pooling` needs it if None.
-        distillation_token: Whether another token stands beside it with a
-            head of its own (Touvron et al., 2021, section 4); the two heads'
-            logits are averaged.
+        distillation_token: Whether another token stands beside it (Touvron
+            et al., 2021, section 4).
+        distillation_head: Whether that has a head of its own; the two heads'
+            logits are averaged. Without, it only takes part.
         prefix_positions: Whether these tokens have positions too.
         representation_dim: Size of a tanh layer before the head, which
             pretraining on ImageNet-21k had; None for none.
@@ -158,6 +168,7 @@ class ViT(Model):
     """
 
     presets = PRESETS
+    huggingface_types = names.MODEL_TYPES
 
     def __init__(
         self,
@@ -171,6 +182,7 @@ class ViT(Model):
         pooling: str = "token",
         class_token: bool | None = None,
         distillation_token: bool = False,
+        distillation_head: bool = True,
         prefix_positions: bool = True,
         representation_dim: int | None = None,
         qkv_bias: bool = True,
@@ -314,6 +326,8 @@ class ViT(Model):
             ]
         else:
             pooled = pooled_tokens(x, pooling, num_prefix_tokens)
+        if distillation_token and not distillation_head:
+            del pooled[1:]
         if norm_after_pooling:
             pooled = [norm(y) for y in pooled]
         if pooling == "token_and_average":
@@ -345,6 +359,7 @@ class ViT(Model):
         self.pooling = pooling
         self.class_token = class_token
         self.distillation_token = distillation_token
+        self.distillation_head = distillation_head
         self.prefix_positions = prefix_positions
         self.representation_dim = representation_dim
         self.qkv_bias = qkv_bias
@@ -359,6 +374,102 @@ class ViT(Model):
         self.grid_shape = grid
         self.num_prefix_tokens = num_prefix_tokens
         self._states = states
+
+    @classmethod
+    def from_preset(
+        cls,
+        preset: str | Path,
+        image_shape: tuple[int, int, int] | None = None,
+        patch_size: int | tuple[int, int] | None = None,
+        num_classes: int | None = None,
+        method: str | None = None,
+        **overrides,
+    ) -> "ViT":
+        """Makes a model of a published size, or reads one that was saved.
+
+        Args:
+            preset: A name in `presets` (sizes, random weights); a folder
+                written by `save_to_preset`, or one with a checkpoint of
+                Hugging Face's (ViT, DeiT, DINOv2); or `hf://user/repo`,
+                either of them on the Hugging Face hub.
+            image_shape: Another shape of images than the weights were made
+                for: positions are resampled, as by `resize`.
+            patch_size: Another size of patches, as by `resize`.
+            num_classes: Another number of classes: the head begins anew, as by
+                `reset_head`.
+            method: Rule by which positions are resampled; that of the
+                weights' source if None.
+            **overrides: Constructor arguments that replace the preset's.
+                With weights, only those that leave them as they are.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: `preset` is none of them, or its files do not fit
+                together; patches do not tile the image.
+        """
+        changes = {
+            "image_shape": image_shape,
+            "patch_size": patch_size,
+            "num_classes": num_classes,
+            "interpolation": method,
+        }
+        changes = {k: v for k, v in changes.items() if v is not None}
+        if preset in cls.presets:
+            return super().from_preset(preset, **changes, **overrides)
+        model = super().from_preset(preset, **overrides)
+        if num_classes not in (None, model.num_classes):
+            model = model.reset_head(num_classes)
+        if image_shape or patch_size or method:
+            model = model.resize(image_shape, patch_size, method)
+        return model
+
+    @classmethod
+    def read_huggingface_config(cls, folder, names_of_weights):
+        config = huggingface.read_json(folder / CONFIG_FILE)
+        return names.constructor_arguments(config, names_of_weights)
+
+    def from_huggingface_weights(self, weights):
+        return names.to_vit(weights, self._sizes())
+
+    def to_huggingface(self, folder: str | Path, labels=None) -> None:
+        """Writes a checkpoint that the transformers library loads.
+
+        As ViT, DeiT (with a distillation token) or DINOv2 (with
+        `layer_scale`), with a head or as the bare model. Low-rank updates are
+        merged into their kernels; `stochastic_depth` has no place in the
+        first two.
+
+        Args:
+            folder: Gets `config.json` and `model.safetensors`, once both are
+                written.
+            labels: Names of the classes; `LABEL_0` and so on if None.
+
+        Raises:
+            ValueError: None of theirs can hold this model, or it is
+                quantized, or `labels` has another length than there are
+                classes.
+        """
+        if labels is not None and len(labels) != self.num_classes:
+            raise ValueError(
+                f"There must be a label for each of {self.num_classes} "
+                f"classes. Received: {len(labels)} labels."
+            )
+        arguments = {name: getattr(self, name) for name in ARGUMENTS}
+        config = names.huggingface_config(arguments, labels)
+        sizes = self._sizes()
+        paths = [entry.ours for entry in names.entries(sizes)]
+        weights = names.from_vit(effective_weights(self, paths), sizes)
+        with written_at_once(folder) as temporary:
+            text = json.dumps(config, indent=2) + "\n"
+            (temporary / CONFIG_FILE).write_text(text, encoding="utf-8")
+            write_safetensors(temporary / huggingface.WEIGHT_FILES[0], weights)
+
+    def _sizes(self):
+        sizes = {name: getattr(self, name) for name in ARGUMENTS}
+        rows, columns = self.grid_shape
+        return {**sizes, "num_tokens": self.num_prefix_tokens + rows * columns}
 
     def features(
         self, blocks=(-1,), grid: bool = False, normalize: bool = False
@@ -527,4 +638,6 @@ def pooled_tokens(x, pooling, num_prefix_tokens):
     if pooling == "average":
         return [average]
     tokens = [x[:, i] for i in range(num_prefix_tokens)]
-    return [*tokens, average] if pooling == "token_and_average" else tokens
+    if pooling == "token_and_average":
+        return [tokens[0], average]
+    return tokens
