@@ -33,6 +33,72 @@ class Entry(NamedTuple):
     layout: str
 
 
+class Table(list):
+    """Entries, added a layer at a time.
+
+    Args:
+        flax: Whether their names and layouts are flax's, or torch's.
+    """
+
+    def __init__(self, flax: bool = False):
+        super().__init__()
+        self.flax = flax
+        self.kernel, self.gamma = "weight", "weight"
+        if flax:
+            self.kernel, self.gamma = "kernel", "scale"
+
+    def one(self, theirs, ours, shape, layout="same"):
+        """One weight."""
+        self.append(Entry(theirs, ours, tuple(shape), layout))
+
+    def _two(self, theirs, ours, weight, bias):
+        dot = "/" if self.flax else "."
+        kernel_name, our_kernel, shape, layout = weight
+        self.one(
+            f"{theirs}{dot}{kernel_name}", f"{ours}/{our_kernel}", shape, layout
+        )
+        if bias is not None:
+            our_bias, shape, layout = bias
+            self.one(f"{theirs}{dot}bias", f"{ours}/{our_bias}", shape, layout)
+
+    def norm(self, theirs, ours, dim):
+        """A normalization."""
+        gamma = (self.gamma, "gamma", (dim,), "same")
+        self._two(theirs, ours, gamma, ("beta", (dim,), "same"))
+
+    def dense(self, theirs, ours, inputs, outputs):
+        """A Dense layer."""
+        weight = (self.kernel, "kernel", (outputs, inputs), "transposed")
+        if self.flax:
+            weight = (self.kernel, "kernel", (inputs, outputs), "same")
+        self._two(theirs, ours, weight, ("bias", (outputs,), "same"))
+
+    def heads(self, theirs, ours, dim, num_heads, use_bias=True):
+        """What projects to the heads of attention."""
+        size = (num_heads, dim // num_heads)
+        weight = (self.kernel, "kernel", (dim, dim), "heads")
+        bias = ("bias", (dim,), "head biases")
+        if self.flax:
+            weight = (self.kernel, "kernel", (dim, *size), "same")
+            bias = ("bias", size, "same")
+        self._two(theirs, ours, weight, bias if use_bias else None)
+
+    def merged(self, theirs, ours, dim, num_heads):
+        """What projects from the heads of attention."""
+        weight = (self.kernel, "kernel", (dim, dim), "merged")
+        if self.flax:
+            size = (num_heads, dim // num_heads)
+            weight = (self.kernel, "kernel", (*size, dim), "same")
+        self._two(theirs, ours, weight, ("bias", (dim,), "same"))
+
+    def patches(self, theirs, ours, size, channels, dim):
+        """What embeds patches."""
+        weight = (self.kernel, "kernel", (dim, channels, *size), "patches")
+        if self.flax:
+            weight = (self.kernel, "kernel", (*size, channels, dim), "flat")
+        self._two(theirs, ours, weight, ("bias", (dim,), "same"))
+
+
 def to_ours(weights: dict, table: list[Entry], num_heads: int) -> dict:
     """A checkpoint's weights by the paths of our layers.
 

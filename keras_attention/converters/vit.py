@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from keras_attention.converters.layouts import Entry, to_ours, to_theirs
+from keras_attention.converters.layouts import Table, to_ours, to_theirs
 
 # Hugging Face's names of activations, and ours.
 ACTIVATIONS = {
@@ -49,6 +49,25 @@ IN_MEMORY_OF_VIT = (
 
 # The two tokens of DeiT are one weight of ours, in this order.
 TOKENS = "embeddings.cls_token", "embeddings.distillation_token"
+
+# What the layers in a block are called.
+ATTENTION = {
+    role: f"attention.attention.{role}" for role in ("query", "key", "value")
+} | {"attention_output": "attention.output.dense"}
+NAMES_OF_VIT = ATTENTION | {
+    "self_attention_norm": "layernorm_before",
+    "feed_forward_norm": "layernorm_after",
+    "intermediate": "intermediate.dense",
+    "output": "output.dense",
+}
+NAMES_OF_DINOV2 = ATTENTION | {
+    "self_attention_norm": "norm1",
+    "feed_forward_norm": "norm2",
+    "intermediate": "mlp.fc1",
+    "output": "mlp.fc2",
+    "self_attention_scale": "layer_scale1.lambda1",
+    "feed_forward_scale": "layer_scale2.lambda1",
+}
 
 
 def constructor_arguments(config: dict, names) -> dict:
@@ -132,107 +151,85 @@ def on_disk(name, model_type):
     return name
 
 
-def entries(sizes: dict) -> list[Entry]:
+def entries(sizes: dict) -> Table:
     """The table of names of a model, the tokens as one weight.
 
     Args:
-        sizes: The arguments of `ViT`, and `num_tokens`: those of grid and
-            prefix together.
+        sizes: The arguments of `ViT`, and `num_positions`.
     """
-    model_type = model_type_of(sizes)
-    d, wide = sizes["hidden_dim"], sizes["intermediate_dim"]
-    patch = (d, sizes["image_shape"][-1], *pair(sizes["patch_size"]))
+    d = sizes["hidden_dim"]
+    scaled = model_type_of(sizes) == "dinov2"
+    table = Table()
     prefix = 1 + sizes["distillation_token"]
-    position = (1, sizes["num_tokens"], d)
-    table = [
-        Entry("tokens", "prefix_tokens/tokens", (prefix, d), "same"),
-        Entry(
-            "embeddings.position_embeddings",
-            "position_embedding/embeddings",
-            position,
-            "row",
-        ),
-        Entry(
-            "embeddings.patch_embeddings.projection.weight",
-            "patch_embedding/embedding/kernel",
-            patch,
-            "patches",
-        ),
-        Entry(
-            "embeddings.patch_embeddings.projection.bias",
-            "patch_embedding/embedding/bias",
-            (d,),
-            "same",
-        ),
-    ]
-
-    def norm(theirs, ours):
-        table.append(Entry(f"{theirs}.weight", f"{ours}/gamma", (d,), "same"))
-        table.append(Entry(f"{theirs}.bias", f"{ours}/beta", (d,), "same"))
-
-    def dense(theirs, ours, shape):
-        table.append(
-            Entry(f"{theirs}.weight", f"{ours}/kernel", shape, "transposed")
-        )
-        table.append(Entry(f"{theirs}.bias", f"{ours}/bias", shape[:1], "same"))
-
-    if model_type == "dinov2":
-        names = "norm1", "norm2", "mlp.fc1", "mlp.fc2"
-    else:
-        names = (
-            "layernorm_before",
-            "layernorm_after",
-            "intermediate.dense",
-            "output.dense",
-        )
+    table.one("tokens", "prefix_tokens/tokens", (prefix, d))
+    table.one(
+        "embeddings.position_embeddings",
+        "position_embedding/embeddings",
+        (1, sizes["num_positions"], d),
+        "row",
+    )
+    table.patches(
+        "embeddings.patch_embeddings.projection",
+        "patch_embedding/embedding",
+        pair(sizes["patch_size"]),
+        sizes["image_shape"][-1],
+        d,
+    )
+    names = NAMES_OF_DINOV2 if scaled else NAMES_OF_VIT
     for i in range(sizes["num_layers"]):
-        theirs, ours = f"encoder.layer.{i}", f"block_{i}"
-        for role in ("query", "key", "value"):
-            there = f"{theirs}.attention.attention.{role}"
-            here = f"{ours}/self_attention/{role}"
-            table.append(
-                Entry(f"{there}.weight", f"{here}/kernel", (d, d), "heads")
-            )
-            if sizes["qkv_bias"]:
-                table.append(
-                    Entry(f"{there}.bias", f"{here}/bias", (d,), "head biases")
-                )
-        there = f"{theirs}.attention.output.dense"
-        here = f"{ours}/self_attention/attention_output"
-        table.append(
-            Entry(f"{there}.weight", f"{here}/kernel", (d, d), "merged")
-        )
-        table.append(Entry(f"{there}.bias", f"{here}/bias", (d,), "same"))
-        norm(f"{theirs}.{names[0]}", f"{ours}/self_attention_norm")
-        norm(f"{theirs}.{names[1]}", f"{ours}/feed_forward_norm")
-        feed = f"{ours}/feed_forward"
-        dense(f"{theirs}.{names[2]}", f"{feed}/intermediate", (wide, d))
-        dense(f"{theirs}.{names[3]}", f"{feed}/output", (d, wide))
-        if sizes["layer_scale"] is not None:
-            for n, part in ((1, "self_attention"), (2, "feed_forward")):
-                table.append(
-                    Entry(
-                        f"{theirs}.layer_scale{n}.lambda1",
-                        f"{ours}/{part}_scale",
-                        (d,),
-                        "same",
-                    )
-                )
-    norm("layernorm", "norm")
+        add_block(table, f"encoder.layer.{i}.", f"block_{i}", sizes, names)
+    table.norm("layernorm", "norm", d)
     width = d
     if sizes["representation_dim"] is not None:
         width = sizes["representation_dim"]
-        dense("pooler.dense", "representation", (width, d))
+        table.dense("pooler.dense", "representation", d, width)
     if sizes["pooling"] == "token_and_average":
         width = 2 * d
     if sizes["num_classes"]:
-        shape = (sizes["num_classes"], width)
+        heads = {"classifier": "head"}
         if sizes["distillation_token"] and sizes["distillation_head"]:
-            dense("cls_classifier", "head", shape)
-            dense("distillation_classifier", "distillation_head", shape)
-        else:
-            dense("classifier", "head", shape)
+            heads = {
+                "cls_classifier": "head",
+                "distillation_classifier": "distillation_head",
+            }
+        for theirs, ours in heads.items():
+            table.dense(theirs, ours, width, sizes["num_classes"])
     return table
+
+
+def add_block(table, theirs, ours, sizes, names):
+    """The entries of one block, which is called alike everywhere here.
+
+    Args:
+        table: Gets the entries.
+        theirs: What all their names begin with.
+        ours: Our block.
+        sizes: The arguments of `ViT`.
+        names: Their names of the layers in a block, by ours.
+    """
+    d, heads = sizes["hidden_dim"], sizes["num_heads"]
+    wide = sizes["intermediate_dim"]
+    for role in ("query", "key", "value"):
+        table.heads(
+            theirs + names[role],
+            f"{ours}/self_attention/{role}",
+            d,
+            heads,
+            sizes["qkv_bias"],
+        )
+    output = "attention_output"
+    table.merged(
+        theirs + names[output], f"{ours}/self_attention/{output}", d, heads
+    )
+    for part in ("self_attention", "feed_forward"):
+        table.norm(theirs + names[f"{part}_norm"], f"{ours}/{part}_norm", d)
+        if sizes["layer_scale"] is not None:
+            table.one(
+                theirs + names[f"{part}_scale"], f"{ours}/{part}_scale", (d,)
+            )
+    feed = f"{ours}/feed_forward"
+    table.dense(theirs + names["intermediate"], f"{feed}/intermediate", d, wide)
+    table.dense(theirs + names["output"], f"{feed}/output", wide, d)
 
 
 def to_vit(weights: dict, sizes: dict) -> dict:

@@ -12,6 +12,9 @@ from keras_attention.ops import checks
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.weights.h5"
 
+# Checkpoints of timm lie on the same hub, without a `model_type`.
+TIMM = "timm"
+
 
 class Model(keras.Model):
     """What the models of this package share, on top of `keras.Model`.
@@ -123,7 +126,8 @@ class Model(keras.Model):
     @classmethod
     def from_huggingface(cls, folder, overrides):
         """Makes the model of a checkpoint's folder."""
-        kind = huggingface.read_json(folder / CONFIG_FILE)["model_type"]
+        config = huggingface.read_json(folder / CONFIG_FILE)
+        kind = config.get("model_type", TIMM)
         if kind not in cls.huggingface_types:
             raise ValueError(
                 f"{cls.__name__} must be given a checkpoint that it reads, "
@@ -132,18 +136,18 @@ class Model(keras.Model):
                 "another class, or another checkpoint."
             )
         weights = huggingface.read_weights(folder)
-        arguments = cls.read_huggingface_config(folder, list(weights))
+        arguments = cls.read_huggingface_config(folder, weights)
         model = cls(**{**arguments, **overrides})
         assign_weights(model, model.from_huggingface_weights(weights))
         return model
 
     @classmethod
-    def read_huggingface_config(cls, folder, names):
+    def read_huggingface_config(cls, folder, weights):
         """The constructor arguments in a checkpoint's folder.
 
         Args:
             folder: The folder.
-            names: What the weights in it are called.
+            weights: The arrays in it by name.
         """
         raise NotImplementedError(f"{cls.__name__} reads no checkpoints.")
 
@@ -329,7 +333,8 @@ def is_huggingface(folder):
         saved = json.loads(text)
     except ValueError:
         return False
-    return isinstance(saved, dict) and "model_type" in saved
+    names = "model_type", "architecture"
+    return isinstance(saved, dict) and any(name in saved for name in names)
 
 
 def assign_weights(model, arrays):

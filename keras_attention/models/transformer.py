@@ -330,7 +330,7 @@ class Transformer(Translator):
         self.position_layout = position_layout
 
     @classmethod
-    def read_huggingface_config(cls, folder, names):
+    def read_huggingface_config(cls, folder, weights):
         return marian.read_config(folder)
 
     def from_huggingface_weights(self, weights):

@@ -4,7 +4,7 @@ from pathlib import Path
 import keras
 from keras import layers, ops
 
-from keras_attention.converters import huggingface
+from keras_attention.converters import huggingface, vit_google, vit_timm
 from keras_attention.converters import vit as names
 from keras_attention.converters.safetensors_file import write_safetensors
 from keras_attention.layers.attention_pooling import AttentionPooling
@@ -18,6 +18,7 @@ from keras_attention.layers.transformer_encoder_block import (
 from keras_attention.models.folders import written_at_once
 from keras_attention.models.model import (
     CONFIG_FILE,
+    TIMM,
     Model,
     assign_weights,
     effective_weights,
@@ -168,7 +169,7 @@ class ViT(Model):
     """
 
     presets = PRESETS
-    huggingface_types = names.MODEL_TYPES
+    huggingface_types = (*names.MODEL_TYPES, TIMM)
 
     def __init__(
         self,
@@ -390,8 +391,9 @@ class ViT(Model):
         Args:
             preset: A name in `presets` (sizes, random weights); a folder
                 written by `save_to_preset`, or one with a checkpoint of
-                Hugging Face's (ViT, DeiT, DINOv2); or `hf://user/repo`,
-                either of them on the Hugging Face hub.
+                Hugging Face's (ViT, DeiT, DINOv2) or timm's; `hf://user/repo`,
+                either of them on the Hugging Face hub; or a .npz file of
+                Google's (the original ones, AugReg, big_vision).
             image_shape: Another shape of images than the weights were made
                 for: positions are resampled, as by `resize`.
             patch_size: Another size of patches, as by `resize`.
@@ -418,7 +420,13 @@ class ViT(Model):
         changes = {k: v for k, v in changes.items() if v is not None}
         if preset in cls.presets:
             return super().from_preset(preset, **changes, **overrides)
-        model = super().from_preset(preset, **overrides)
+        if Path(preset).suffix == ".npz":
+            weights = vit_google.read_npz(preset)
+            arguments = vit_google.constructor_arguments(weights)
+            model = cls(**{**arguments, **overrides})
+            assign_weights(model, vit_google.to_vit(weights, model._sizes()))
+        else:
+            model = super().from_preset(preset, **overrides)
         if num_classes not in (None, model.num_classes):
             model = model.reset_head(num_classes)
         if image_shape or patch_size or method:
@@ -426,12 +434,15 @@ class ViT(Model):
         return model
 
     @classmethod
-    def read_huggingface_config(cls, folder, names_of_weights):
+    def read_huggingface_config(cls, folder, weights):
         config = huggingface.read_json(folder / CONFIG_FILE)
-        return names.constructor_arguments(config, names_of_weights)
+        if "model_type" not in config:
+            return vit_timm.constructor_arguments(config, weights)
+        return names.constructor_arguments(config, weights)
 
     def from_huggingface_weights(self, weights):
-        return names.to_vit(weights, self._sizes())
+        source = vit_timm if "pos_embed" in weights else names
+        return source.to_vit(weights, self._sizes())
 
     def to_huggingface(self, folder: str | Path, labels=None) -> None:
         """Writes a checkpoint that the transformers library loads.
@@ -468,8 +479,8 @@ class ViT(Model):
 
     def _sizes(self):
         sizes = {name: getattr(self, name) for name in ARGUMENTS}
-        rows, columns = self.grid_shape
-        return {**sizes, "num_tokens": self.num_prefix_tokens + rows * columns}
+        positions = self.get_layer("position_embedding").embeddings
+        return {**sizes, "num_positions": positions.shape[0]}
 
     def features(
         self, blocks=(-1,), grid: bool = False, normalize: bool = False

@@ -47,9 +47,7 @@ def make_vit(head=True, **options):
 
 
 def make_deit(kind):
-    config = transformers.DeiTConfig(
-        intermediate_size=F, num_labels=K, **SIZES
-    )
+    config = transformers.DeiTConfig(intermediate_size=F, num_labels=K, **SIZES)
     return getattr(transformers, kind)(config)
 
 
