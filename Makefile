@@ -58,6 +58,8 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.created
 	@echo "Installing TensorFlow, JAX, torch and the test extra into $(VENV)"
 	@$(INSTALL) "$(TORCH)"
 	@$(INSTALL) -e ".[tensorflow,jax,torch,test]"
+	@# Without torchvision, which has no build beside this torch.
+	@$(INSTALL) --no-deps "timm>=1.0.31"
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.test

@@ -326,6 +326,14 @@ CASES = {
         {"video": (B, 4, 6, 10, 3)},
         multiple=2,
     ),
+    "prefix tokens": sequence(
+        partial(layers.PrefixTokens, 2, "random_normal"), smooth=False
+    ),
+    "attention pooling": sequence(
+        partial(layers.AttentionPooling, 2, 13),
+        masks={"inputs_mask": "inputs"},
+        has_scores=True,
+    ),
     "feed-forward": sequence(
         partial(layers.FeedForward, 13, activation="gelu"), has_dropout=True
     ),

@@ -28,7 +28,7 @@ class AttentionPooling(keras.layers.Layer):
 
     Call arguments:
         inputs: `(B, T, D)`.
-        padding_mask: Booleans `(B, T)`; a position at False is never read.
+        inputs_mask: Booleans `(B, T)`; a position at False is never read.
         return_attention_scores: Whether to return the scores too.
 
     Returns:
@@ -108,7 +108,7 @@ class AttentionPooling(keras.layers.Layer):
     def call(
         self,
         inputs,
-        padding_mask=None,
+        inputs_mask=None,
         return_attention_scores=False,
         mask=None,
     ):
@@ -118,7 +118,7 @@ class AttentionPooling(keras.layers.Layer):
         y, scores = self.attention(
             probe,
             x,
-            value_mask=mask if padding_mask is None else padding_mask,
+            value_mask=mask if inputs_mask is None else inputs_mask,
             return_attention_scores=True,
         )
         y = (y + self.feed_forward(self.norm(y)))[:, 0]
@@ -133,7 +133,7 @@ class AttentionPooling(keras.layers.Layer):
     def compute_output_spec(
         self,
         inputs,
-        padding_mask=None,
+        inputs_mask=None,
         return_attention_scores=False,
         mask=None,
     ):

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -157,8 +158,7 @@ class ViT(Model):
         >>> images = np.random.uniform(-1, 1, size=(2, 32, 32, 3))
         >>> tuple(model(images).shape)
         (2, 7)
-        >>> last, = model.features([-1], grid=True)(images)
-        >>> tuple(last.shape)
+        >>> tuple(model.features(-1, grid=True)(images).shape)
         (2, 8, 8, 96)
 
     Reference:
@@ -483,27 +483,33 @@ class ViT(Model):
         return {**sizes, "num_positions": positions.shape[0]}
 
     def features(
-        self, blocks=(-1,), grid: bool = False, normalize: bool = False
+        self,
+        blocks: int | Sequence[int] = -1,
+        grid: bool = False,
+        normalize: bool = False,
     ) -> keras.Model:
         """A model of what some blocks make of images.
 
         It shares this model's layers and weights.
 
         Args:
-            blocks: Indices of blocks, from 0, or from the end if negative.
+            blocks: Index of a block, from 0, or from the end if negative; or
+                several of them.
             grid: Whether to leave out the prefix tokens and return patches as
                 they lie in the image.
             normalize: Whether the last normalization is applied.
 
         Returns:
-            A `keras.Model` from images to a list, for each block `(B, T, D)`,
-            or `(B, rows, columns, D)`.
+            A `keras.Model` from images to `(B, T, D)`, or to `(B, rows,
+            columns, D)`; of several blocks to a dict of them, named as the
+            blocks are: `"block_0"`.
 
         Raises:
             ValueError: There is no such block.
         """
-        outputs = []
-        for block in blocks:
+        several = not isinstance(blocks, int)
+        outputs = {}
+        for block in blocks if several else [blocks]:
             if not -self.num_layers <= block < self.num_layers:
                 raise ValueError(
                     f"`blocks` must be indices of {self.num_layers} blocks. "
@@ -517,7 +523,9 @@ class ViT(Model):
                     x[:, self.num_prefix_tokens :],
                     (-1, *self.grid_shape, self.hidden_dim),
                 )
-            outputs.append(x)
+            outputs[f"block_{block % self.num_layers}"] = x
+        if not several:
+            (outputs,) = outputs.values()
         return keras.Model(self.inputs[0], outputs)
 
     def reset_head(self, num_classes: int) -> "ViT":

@@ -113,7 +113,7 @@ def test_it_computes_what_transformers_computes(checkpoint):
     ours = ViT.from_preset(folder)
     np.testing.assert_allclose(numpy(ours(images)), expected, atol=1e-5)
     found = ours.features(range(L))(images)
-    for state, hidden in zip(found, states[1:], strict=True):
+    for state, hidden in zip(found.values(), states[1:], strict=True):
         np.testing.assert_allclose(numpy(state), hidden, atol=1e-4)
     assert np.std(expected) > 0.1
 
@@ -174,8 +174,8 @@ def test_a_new_head_keeps_the_rest(checkpoint):
     assert other(images).shape == (2, 7)
     np.testing.assert_array_equal(numpy(other(images)), 0)
     for a, b in zip(
-        ours.features(range(L))(images),
-        other.features(range(L))(images),
+        ours.features(range(L))(images).values(),
+        other.features(range(L))(images).values(),
         strict=True,
     ):
         np.testing.assert_array_equal(numpy(a), numpy(b))

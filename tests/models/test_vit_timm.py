@@ -73,7 +73,8 @@ def compare(model, found, key=""):
     np.testing.assert_allclose(
         numpy(model(images)), found[f"{key}output"], atol=1e-5
     )
-    for i, state in enumerate(model.features(range(L))(images)):
+    states = model.features(range(L))(images)
+    for i, state in enumerate(states.values()):
         patches = numpy(state)[:, model.num_prefix_tokens :]
         np.testing.assert_allclose(patches, found[f"{key}{i}"], atol=1e-4)
     assert found[f"{key}output"].std() > 0.1
