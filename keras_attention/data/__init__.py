@@ -3,6 +3,7 @@
 from keras_attention.data import synthetic
 from keras_attention.data.bpe_tokenizer import BPETokenizer
 from keras_attention.data.character_tokenizer import CharacterTokenizer
+from keras_attention.data.image_processor import ImageProcessor
 from keras_attention.data.marian_tokenizer import MarianTokenizer
 from keras_attention.data.readers import (
     SkippedRow,
@@ -27,6 +28,7 @@ from keras_attention.data.translation import (
 __all__ = [
     "BPETokenizer",
     "CharacterTokenizer",
+    "ImageProcessor",
     "MarianTokenizer",
     "SentencePieceTokenizer",
     "SkippedRow",

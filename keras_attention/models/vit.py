@@ -1,6 +1,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -8,6 +9,7 @@ from keras import layers, ops
 from keras_attention.converters import huggingface, vit_google, vit_timm
 from keras_attention.converters import vit as names
 from keras_attention.converters.safetensors_file import write_safetensors
+from keras_attention.data.image_processor import ImageProcessor
 from keras_attention.layers.attention_pooling import AttentionPooling
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.layers.patch_embedding import PatchEmbedding
@@ -51,6 +53,7 @@ ARGUMENTS = (
     "interpolation",
 )
 HEADS = "head", "distillation_head"
+PROCESSOR_FILE = "preprocessor_config.json"
 POSITIONS = "position_embedding/embeddings"
 PATCHES = "patch_embedding/embedding/kernel"
 POOLINGS = ("token", "average", "attention", "token_and_average")
@@ -137,12 +140,14 @@ class ViT(Model):
             pooling, as timm's averaging has it, instead of preceding it.
         interpolation: The rule by which `resize` resamples positions, that of
             the weights' source; see `PositionEmbedding`.
+        image_processor: A `data.ImageProcessor` that makes of pictures what
+            the weights expect; kept with the model.
         dtype: Policy of all layers.
         **kwargs: `name` and `trainable` of `keras.Model`.
 
     Call arguments:
         images: `(B, height, width, channels)`, scaled as the weights expect
-            them: to [-1, 1] for Google's.
+            them, to [-1, 1] for Google's: what `image_processor` returns.
 
     Returns:
         Logits `(B, num_classes)`, or features `(B, D)` if it is 0.
@@ -170,6 +175,7 @@ class ViT(Model):
 
     presets = PRESETS
     huggingface_types = (*names.MODEL_TYPES, TIMM)
+    huggingface_files = (PROCESSOR_FILE,)
 
     def __init__(
         self,
@@ -195,6 +201,7 @@ class ViT(Model):
         layer_norm_epsilon: float = 1e-6,
         norm_after_pooling: bool = False,
         interpolation: str = "bilinear_align_corners",
+        image_processor: ImageProcessor | None = None,
         dtype=None,
         **kwargs,
     ):
@@ -234,7 +241,7 @@ class ViT(Model):
         num_prefix_tokens = int(class_token) + int(distillation_token)
 
         # === Layers ===
-        function = activations.get(activation)
+        function: Any = activations.get(activation)
         # As for a matrix (D, D): Keras would take the heads for the axes of
         # a convolution.
         limit = (3 / hidden_dim) ** 0.5
@@ -372,6 +379,7 @@ class ViT(Model):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.norm_after_pooling = norm_after_pooling
         self.interpolation = interpolation
+        self.image_processor = image_processor
         self.grid_shape = grid
         self.num_prefix_tokens = num_prefix_tokens
         self._states = states
@@ -423,6 +431,8 @@ class ViT(Model):
         if Path(preset).suffix == ".npz":
             weights = vit_google.read_npz(preset)
             arguments = vit_google.constructor_arguments(weights)
+            size = arguments["image_shape"][:2]
+            arguments["image_processor"] = ImageProcessor(size)
             model = cls(**{**arguments, **overrides})
             assign_weights(model, vit_google.to_vit(weights, model._sizes()))
         else:
@@ -437,8 +447,16 @@ class ViT(Model):
     def read_huggingface_config(cls, folder, weights):
         config = huggingface.read_json(folder / CONFIG_FILE)
         if "model_type" not in config:
-            return vit_timm.constructor_arguments(config, weights)
-        return names.constructor_arguments(config, weights)
+            arguments = vit_timm.constructor_arguments(config, weights)
+            pictures = config.get("pretrained_cfg")
+            processor = pictures and ImageProcessor.from_timm(pictures)
+        else:
+            arguments = names.constructor_arguments(config, weights)
+            path, processor = folder / PROCESSOR_FILE, None
+            if path.is_file():
+                pictures = huggingface.read_json(path)
+                processor = ImageProcessor.from_huggingface(pictures)
+        return {**arguments, "image_processor": processor}
 
     def from_huggingface_weights(self, weights):
         source = vit_timm if "pos_embed" in weights else names
@@ -453,7 +471,8 @@ class ViT(Model):
         first two.
 
         Args:
-            folder: Gets `config.json` and `model.safetensors`, once both are
+            folder: Gets `config.json`, `model.safetensors` and, of an
+                `image_processor`, `preprocessor_config.json`, once all are
                 written.
             labels: Names of the classes; `LABEL_0` and so on if None.
 
@@ -473,8 +492,13 @@ class ViT(Model):
         paths = [entry.ours for entry in names.entries(sizes)]
         weights = names.from_vit(effective_weights(self, paths), sizes)
         with written_at_once(folder) as temporary:
-            text = json.dumps(config, indent=2) + "\n"
-            (temporary / CONFIG_FILE).write_text(text, encoding="utf-8")
+            files = {CONFIG_FILE: config}
+            if self.image_processor is not None:
+                pictures = self.image_processor.to_huggingface()
+                files[PROCESSOR_FILE] = pictures
+            for name, values in files.items():
+                text = json.dumps(values, indent=2) + "\n"
+                (temporary / name).write_text(text, encoding="utf-8")
             write_safetensors(temporary / huggingface.WEIGHT_FILES[0], weights)
 
     def _sizes(self):
@@ -571,6 +595,10 @@ class ViT(Model):
             changes["patch_size"] = patch_size
         if image_shape is not None:
             changes["image_shape"] = image_sizes(image_shape)
+            if self.image_processor is not None:
+                changes["image_processor"] = self.image_processor.resize(
+                    *changes["image_shape"][:2]
+                )
             if image_shape[-1] != self.image_shape[-1]:
                 raise ValueError(
                     "The number of channels cannot change: the weights of "
@@ -634,7 +662,19 @@ class ViT(Model):
 
     def get_config(self):
         config = super().get_config()
-        return {**config, **{name: getattr(self, name) for name in ARGUMENTS}}
+        processor = keras.saving.serialize_keras_object(self.image_processor)
+        return {
+            **config,
+            **{name: getattr(self, name) for name in ARGUMENTS},
+            "image_processor": processor,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        processor = config.get("image_processor")
+        if isinstance(processor, dict):
+            processor = keras.saving.deserialize_keras_object(processor)
+        return super().from_config({**config, "image_processor": processor})
 
 
 def image_sizes(image_shape):

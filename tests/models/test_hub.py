@@ -11,10 +11,11 @@ import urllib.parse
 import huggingface_hub
 import numpy as np
 import pytest
+import transformers
 from keras import ops
 
 from keras_attention.data import WordTokenizer
-from keras_attention.models import RNNSearch, Transformer, hub
+from keras_attention.models import RNNSearch, Transformer, ViT, hub
 from tests.data.marian_files import write_tokenizers
 from tests.models.marian_models import marian, token_ids
 
@@ -102,7 +103,23 @@ def folders(tmp_path_factory):
     RNNSearch.from_preset(
         "rnn_search_tiny", source_tokenizer=words, target_tokenizer=words
     ).save_to_preset(preset_folder)
+    vit_folder = tmp_path_factory.mktemp("vit")
+    config = transformers.ViTConfig(
+        hidden_size=12,
+        num_hidden_layers=1,
+        num_attention_heads=3,
+        intermediate_size=20,
+        image_size=8,
+        patch_size=4,
+        num_labels=5,
+    )
+    transformers.ViTForImageClassification(config).save_pretrained(vit_folder)
+    size = {"height": 8, "width": 8}
+    processor = transformers.ViTImageProcessor(size=size)
+    processor.save_pretrained(vit_folder)
+    (vit_folder / "pytorch_model.bin").write_text("not to be downloaded")
     return {
+        "some-one/vit": vit_folder,
         "some-one/opus-mt-en-de": marian_folder,
         "some-one/ours": preset_folder,
     }
@@ -123,6 +140,18 @@ def server(folders, tmp_path, monkeypatch):
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_a_vision_model_comes_with_its_processor(server, folders):
+    model = ViT.from_preset("hf://some-one/vit", image_shape=(12, 16, 3))
+    assert sorted(server.served) == [
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    ]
+    assert model.image_processor.output_size() == (12, 16)
+    pixels = model.image_processor(np.zeros((30, 40, 3), "uint8"))
+    assert tuple(model(pixels).shape) == (1, 5)
 
 
 def logits(model):

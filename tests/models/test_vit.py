@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_attention.data import ImageProcessor
 from keras_attention.models import ViT
 from keras_attention.ops import resampling
 
@@ -78,6 +79,7 @@ def test_the_papers_sizes_have_the_papers_weights(name, options, expected):
             prefix_positions=False,
         ),
         dict(num_classes=0, dtype="mixed_bfloat16"),
+        dict(image_processor=ImageProcessor(30, (12, 20), "bicubic")),
     ],
 )
 def test_it_comes_back_from_files(options, tmp_path):

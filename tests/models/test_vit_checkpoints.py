@@ -214,6 +214,32 @@ def test_a_model_that_transformers_lacks_is_not_written(tmp_path):
         model.to_huggingface(tmp_path / "there", labels=["cat", "dog"])
 
 
+def test_the_processor_of_pictures_goes_with_the_model(tmp_path):
+    folder = tmp_path / "there"
+    make_vit(image_size=16).save_pretrained(folder)
+    theirs = transformers.BitImageProcessor(
+        size={"shortest_edge": 20}, crop_size={"height": 16, "width": 16}
+    )
+    theirs.save_pretrained(folder)
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (30, 40, 3), dtype="uint8")
+    expected = theirs(picture)["pixel_values"][0]
+    model = ViT.from_preset(folder)
+    model.save_to_preset(tmp_path / "ours")
+    model.to_huggingface(tmp_path / "back")
+    again = [ViT.from_preset(tmp_path / x) for x in ("ours", "back")]
+    for found in (model, *again):
+        pixels = found.image_processor(picture)
+        np.testing.assert_allclose(
+            pixels[0].transpose(2, 0, 1), expected, atol=1e-5
+        )
+    assert again[0].get_config() == model.get_config()
+    back = transformers.AutoImageProcessor.from_pretrained(tmp_path / "back")
+    np.testing.assert_allclose(
+        back(picture)["pixel_values"][0], expected, atol=1e-5
+    )
+
+
 def test_low_rank_updates_are_merged(tmp_path):
     keras.utils.set_random_seed(0)
     folder = tmp_path / "there"

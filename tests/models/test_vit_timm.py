@@ -14,6 +14,8 @@ from keras_attention.models import ViT
 if importlib.util.find_spec("timm") is None:
     pytest.skip("needs timm", allow_module_level=True)
 
+pytestmark = pytest.mark.one_backend
+
 D, L, F, N, K = 24, 3, 40, 3, 5
 SIZES = dict(
     img_size=(12, 16),
