@@ -16,7 +16,7 @@ PYTEST_FLAGS ?=
 # so do the examples of docstrings and pages.
 BACKEND_TESTS := keras_attention tests/ops tests/layers tests/decoding \
 	tests/models tests/docs tests/test_callbacks.py tests/test_losses.py \
-	tests/test_reinforce.py tests/test_schedules.py \
+	tests/test_optimizers.py tests/test_reinforce.py tests/test_schedules.py \
 	tests/test_package.py
 SELECT ?= not slow
 # Tests compile much and run it once: without LLVM's optimizations XLA takes a

@@ -10,6 +10,7 @@ MODULES = (
     "decoding",
     "losses",
     "callbacks",
+    "optimizers",
     "schedules",
     "models",
     "data",

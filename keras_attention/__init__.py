@@ -30,6 +30,7 @@ from keras_attention import (
     metrics,
     models,
     ops,
+    optimizers,
     schedules,
     visualization,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "metrics",
     "models",
     "ops",
+    "optimizers",
     "schedules",
     "visualization",
 ]

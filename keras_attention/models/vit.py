@@ -660,6 +660,30 @@ class ViT(Model):
         after = "norm", "attention_pooling", "representation", *HEADS
         return self.num_layers + 1 + (name in HEADS) if name in after else 0
 
+    def learning_rate_factors(self, decay: float = 0.75) -> dict[str, float]:
+        """Factors of learning rates that fall from the last block to the first.
+
+        For `optimizers.LayerwiseAdamW`: 1 behind the last block, `decay` in
+        it, `decay ** 2` in the one before, and so on down to the embeddings
+        (Bao et al., 2022, table 9).
+
+        Args:
+            decay: Factor from a block to the one before it.
+
+        Returns:
+            A dict from the paths of all trainable weights.
+
+        Raises:
+            ValueError: `decay` is not positive.
+        """
+        checks.positive(decay, "decay")
+        last = self.num_layers + 1
+        return {
+            weight.path: float(decay)
+            ** max(0, last - self.depth_of(weight.path.partition("/")[0]))
+            for weight in self.trainable_weights
+        }
+
     def get_config(self):
         config = super().get_config()
         processor = keras.saving.serialize_keras_object(self.image_processor)
