@@ -5,12 +5,12 @@ import gc
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def collector_passes_over_what_stays():
     """Keeps the garbage collector from reading the caches of a backend.
 
     What JAX has compiled stays, millions of objects after an hour of tests,
-    and Keras collects garbage for each layer that it quantizes: a second each
+    and Keras collects garbage for each layer that it quantizes: seconds each
     time, by then.
     """
     yield

@@ -218,7 +218,9 @@ def test_it_quantizes_and_takes_low_rank_updates(tmp_path):
     assert 0 < np.abs(close - expected).max() < 0.2 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    "jit_compile", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_it_learns_what_no_patch_tells_alone(jit_compile):
     """Whether two opposite corners are alike: one must read the other."""
     rng = np.random.default_rng(0)

@@ -118,6 +118,7 @@ def test_it_computes_what_transformers_computes(checkpoint):
     assert np.std(expected) > 0.1
 
 
+@pytest.mark.one_backend
 def test_images_of_another_size_are_read_as_transformers_reads_them(
     checkpoint,
 ):
@@ -134,6 +135,7 @@ def test_images_of_another_size_are_read_as_transformers_reads_them(
     np.testing.assert_allclose(numpy(ours(images)), expected, atol=1e-5)
 
 
+@pytest.mark.one_backend
 def test_transformers_reads_what_is_written(checkpoint, tmp_path):
     model, folder = checkpoint
     images = pictures(model)
@@ -166,6 +168,7 @@ def test_names_of_the_memory_are_read_too(tmp_path):
     )
 
 
+@pytest.mark.one_backend
 def test_a_new_head_keeps_the_rest(checkpoint):
     model, folder = checkpoint
     images = pictures(model)
