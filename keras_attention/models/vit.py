@@ -346,10 +346,9 @@ class ViT(Model):
             )
             pooled = [dense(y) for y in pooled]
         if num_classes:
-            names = "head", "distillation_head"
             pooled = [
                 make_head(name)(y)
-                for name, y in zip(names, pooled, strict=False)
+                for name, y in zip(HEADS, pooled, strict=False)
             ]
         output = pooled[0]
         if len(pooled) > 1:
