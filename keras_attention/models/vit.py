@@ -315,7 +315,7 @@ class ViT(Model):
         if prefix is not None and not prefix_positions:
             x = prefix(x)
         x = layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
-        states = []
+        embedded, states = x, []
         for block in blocks:
             x = block(x)
             states.append(x)
@@ -381,7 +381,7 @@ class ViT(Model):
         self.image_processor = image_processor
         self.grid_shape = grid
         self.num_prefix_tokens = num_prefix_tokens
-        self._states = states
+        self._embedded, self._states = embedded, states
 
     @classmethod
     def from_preset(
@@ -533,12 +533,8 @@ class ViT(Model):
         several = not isinstance(blocks, int)
         outputs = {}
         for block in blocks if several else [blocks]:
-            if not -self.num_layers <= block < self.num_layers:
-                raise ValueError(
-                    f"`blocks` must be indices of {self.num_layers} blocks. "
-                    f"Received: {block} in blocks={blocks}."
-                )
-            x = self._states[block]
+            index = self._index(block)
+            x = self._states[index]
             if normalize:
                 x = self.get_layer("norm")(x)
             if grid:
@@ -546,10 +542,42 @@ class ViT(Model):
                     x[:, self.num_prefix_tokens :],
                     (-1, *self.grid_shape, self.hidden_dim),
                 )
-            outputs[f"block_{block % self.num_layers}"] = x
+            outputs[f"block_{index}"] = x
         if not several:
             (outputs,) = outputs.values()
         return keras.Model(self.inputs[0], outputs)
+
+    def attention(self, blocks: Sequence[int] | None = None) -> keras.Model:
+        """A model of what the heads of blocks read.
+
+        It shares this model's layers and weights. Of the scores, row t tells
+        what token t reads; prefix tokens come first, then patches row by row.
+
+        Args:
+            blocks: Indices of blocks; all of them if None.
+
+        Returns:
+            A `keras.Model` from images to a dict of scores `(B, N, T, T)`,
+            named as the blocks are: `"block_0"`.
+
+        Raises:
+            ValueError: There is no such block.
+        """
+        scores = {}
+        for block in range(self.num_layers) if blocks is None else blocks:
+            index = self._index(block)
+            x = self._states[index - 1] if index else self._embedded
+            layer = self.get_layer(f"block_{index}")
+            scores[layer.name] = Scores(layer)(x)
+        return keras.Model(self.inputs[0], scores)
+
+    def _index(self, block):
+        if not -self.num_layers <= block < self.num_layers:
+            raise ValueError(
+                f"A block of this model is one of {self.num_layers}. Received: "
+                f"{block}."
+            )
+        return block % self.num_layers
 
     def reset_head(self, num_classes: int) -> "ViT":
         """The same model with a new head, which begins at zero.
@@ -698,6 +726,28 @@ class ViT(Model):
         if isinstance(processor, dict):
             processor = keras.saving.deserialize_keras_object(processor)
         return super().from_config({**config, "image_processor": processor})
+
+
+class Scores(keras.layers.Layer):
+    """The attention scores of a block.
+
+    A layer of its own: Keras takes a layer in a graph to return as many
+    tensors whenever it is called.
+    """
+
+    def __init__(self, block):
+        super().__init__(dtype=block.dtype_policy, name=f"{block.name}_scores")
+        self.block = block
+        self.built = True
+
+    def call(self, inputs):
+        return self.block(inputs, return_attention_scores=True)[1]
+
+    def compute_output_spec(self, inputs):
+        _, scores = self.block.compute_output_spec(
+            inputs, return_attention_scores=True
+        )
+        return scores
 
 
 def image_sizes(image_shape):

@@ -119,8 +119,28 @@ def test_features_are_what_the_blocks_pass_on():
     np.testing.assert_array_equal(
         numpy(grid).reshape(2, 15, 12), numpy(last)[:, 1:]
     )
-    with pytest.raises(ValueError, match="Received: 3 in"):
+    with pytest.raises(ValueError, match="one of 3. Received: 3"):
         model.features([3])
+
+
+def test_attention_is_what_heads_read():
+    model = made(pooling="average", class_token=True)
+    images = pictures()
+    found = model.attention()(images)
+    assert list(found) == ["block_0", "block_1", "block_2"]
+    x = model.features(0)(images)
+    layer = model.get_layer("block_1")
+    query = layer.self_attention_norm(x)
+    _, expected = layer.self_attention(
+        query, query, return_attention_scores=True
+    )
+    assert expected.shape == (2, 3, 16, 16)
+    np.testing.assert_allclose(
+        numpy(found["block_1"]), numpy(expected), atol=1e-5
+    )
+    assert list(model.attention([-1])(images)) == ["block_2"]
+    with pytest.raises(ValueError, match="Received: -4"):
+        model.attention([-4])
 
 
 def test_another_size_resamples_positions_and_keeps_the_rest():

@@ -1,0 +1,301 @@
+"""Pictures of what a vision Transformer reads, and of what it has learned."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_attention.extras import require
+
+FUSIONS = {"mean": np.mean, "max": np.max, "min": np.min}
+
+
+def attention_rollout(
+    scores,
+    head_fusion: str = "mean",
+    discard_ratio: float = 0.0,
+    residual: bool = True,
+) -> np.ndarray:
+    """How much of each input each output of a stack of blocks is made of.
+
+    The scores of each block, its heads put together, with half of each
+    position passed on by the residual connection, multiplied from the last
+    block to the first (Abnar and Zuidema, 2020, section 3.1):
+
+        A_l     = normalize_rows(fused scores_l + I)
+        rollout = A_L ... A_2 A_1
+
+    Args:
+        scores: The scores `(B, N, T, T)` of each block, from the first on: a
+            list, or what the model of `ViT.attention` returns.
+        head_fusion: How heads are put together: "mean", "max" or "min".
+        discard_ratio: Share of a block's fused scores, the least of each
+            example, that are set to zero first, except what a position reads
+            of position 0, the class token.
+        residual: Whether the residual connection counts.
+
+    Returns:
+        `(B, T, T)`; rows sum to 1.
+
+    Raises:
+        ValueError: There are no scores, they have other shapes, or an
+            argument is not as above.
+
+    Examples:
+        >>> uniform = [np.full((1, 2, 5, 5), 0.2)] * 3
+        >>> rollout = attention_rollout(uniform)
+        >>> rollout.shape, float(rollout[0, 0].sum().round(6))
+        ((1, 5, 5), 1.0)
+
+    Reference:
+        [Abnar and Zuidema, 2020](https://arxiv.org/abs/2005.00928), section
+        3.1
+    """
+    if hasattr(scores, "values"):
+        scores = scores.values()
+    maps = [np.asarray(_numpy(block), "float64") for block in scores]
+    shapes = {block.shape for block in maps}
+    if len(shapes) != 1 or len(maps[0].shape) != 4:
+        raise ValueError(
+            "`scores` must be the scores of blocks, (batch, heads, length, "
+            f"length), all of one shape. Received: shapes {sorted(shapes)}."
+        )
+    if head_fusion not in FUSIONS or not 0 <= discard_ratio < 1:
+        raise ValueError(
+            f"`head_fusion` must be one of {sorted(FUSIONS)}, `discard_ratio` "
+            f"in [0, 1). Received: {head_fusion=}, {discard_ratio=}."
+        )
+    length = maps[0].shape[-1]
+    rollout = np.eye(length)[None]
+    for block in maps:
+        fused = FUSIONS[head_fusion](block, axis=1)
+        if discard_ratio:
+            fused = _without_least(fused, discard_ratio)
+        if residual:
+            fused = fused + np.eye(length)
+        fused /= np.maximum(fused.sum(-1, keepdims=True), 1e-12)
+        rollout = fused @ rollout
+    return rollout
+
+
+def _without_least(fused, ratio):
+    """Scores `(B, T, T)` without the least of each example."""
+    flat = fused.reshape(len(fused), -1)
+    count = int(flat.shape[1] * ratio)
+    least = np.argsort(flat, axis=1, kind="stable")[:, :count]
+    kept = np.ones_like(flat, bool)
+    np.put_along_axis(kept, least, False, axis=1)
+    kept = kept.reshape(fused.shape)
+    kept[..., 0] = True
+    return np.where(kept, fused, 0)
+
+
+def plot_attention_over_images(
+    images,
+    maps,
+    path: str | Path | None = None,
+    titles=None,
+) -> Any:
+    """Draws pictures, and beside each what was read of it.
+
+    Args:
+        images: `(B, height, width, channels)` with one or three channels, of
+            any range: each picture is stretched to its own.
+        maps: `(B, rows, columns)`, how much was read of each patch; or `(B,
+            M, rows, columns)`, M maps for each picture, such as one for each
+            head.
+        path: If given, where to save the picture.
+        titles: One line for each of the M maps.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: Shapes do not go together.
+
+    Examples:
+        >>> images = np.random.default_rng(0).uniform(size=(2, 8, 8, 3))
+        >>> maps = np.random.default_rng(1).uniform(size=(2, 3, 4, 4))
+        >>> figure = plot_attention_over_images(
+        ...     images, maps, titles=["head 0", "head 1", "head 2"]
+        ... )
+        >>> len(figure.axes)
+        8
+    """
+    images, maps = _numpy(images), _numpy(maps)
+    if maps.ndim == 3:
+        maps = maps[:, None]
+    number = maps.shape[1] if maps.ndim == 4 else 0
+    fits = images.ndim == 4 and images.shape[-1] in (1, 3)
+    if not fits or not number or len(images) != len(maps) or not len(images):
+        raise ValueError(
+            "`images` must be (batch, height, width, 1 or 3), `maps` (batch, "
+            "rows, columns) or (batch, maps, rows, columns), of as many "
+            f"pictures. Received: shapes {images.shape} and {maps.shape}."
+        )
+    if titles is not None and len(titles) != number:
+        raise ValueError(
+            f"There must be a title for each of {number} maps. Received: "
+            f"{len(titles)} titles."
+        )
+    figures = require("matplotlib.figure", extra="applications")
+    figure = figures.Figure(
+        figsize=(2.1 * (1 + number), 2.2 * len(images)), layout="constrained"
+    )
+    axes = figure.subplots(len(images), 1 + number, squeeze=False)
+    height, width = images.shape[1:3]
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    for row, image, of_image in zip(axes, images, maps, strict=True):
+        low, high = image.min(), image.max()
+        picture = (image - low) / max(high - low, 1e-12)
+        picture = np.broadcast_to(picture, (*picture.shape[:2], 3))
+        row[0].imshow(picture)
+        for axis, found in zip(row[1:], of_image, strict=True):
+            axis.imshow(picture.mean(-1), cmap="gray", vmin=0, vmax=1)
+            axis.imshow(
+                found,
+                cmap="inferno",
+                alpha=0.65,
+                extent=extent,
+                interpolation="nearest",
+                vmin=0,
+            )
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    for axis, title in zip(axes[0, 1:], titles or [""] * number, strict=True):
+        axis.set_title(title)
+    return _saved(figure, path)
+
+
+def plot_position_similarity(
+    embeddings,
+    grid: tuple[int, int],
+    path: str | Path | None = None,
+    num_prefix_tokens: int = 0,
+) -> Any:
+    """Draws how alike the learned positions of patches are.
+
+    A map for each patch, placed as the patch lies in the image: the cosine of
+    its position with that of every other (Dosovitskiy et al., 2021, figure 7,
+    middle).
+
+    Args:
+        embeddings: `(num_prefix_tokens + rows * columns, D)`.
+        grid: Rows and columns.
+        path: If given, where to save the picture.
+        num_prefix_tokens: How many vectors come before those of the grid.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: The number of vectors is not that of the grid.
+
+    Examples:
+        >>> table = np.random.default_rng(0).normal(size=(3 * 4, 8))
+        >>> figure = plot_position_similarity(table, (3, 4))
+        >>> len(figure.axes)  # and the bar
+        13
+
+    Reference:
+        [Dosovitskiy et al., 2021](https://arxiv.org/abs/2010.11929), figure 7
+    """
+    table = _numpy(embeddings)[num_prefix_tokens:]
+    rows, columns = grid
+    if table.ndim != 2 or len(table) != rows * columns:
+        raise ValueError(
+            "`embeddings` must hold the prefix tokens and one vector for each "
+            f"entry of the grid. Received: shape {_numpy(embeddings).shape} "
+            f"for {grid=} and {num_prefix_tokens=}."
+        )
+    table = table / np.maximum(
+        np.linalg.norm(table, axis=1, keepdims=True), 1e-12
+    )
+    cosines = (table @ table.T).reshape(rows, columns, rows, columns)
+    figures = require("matplotlib.figure", extra="applications")
+    figure = figures.Figure(
+        figsize=(0.9 * columns + 1.2, 0.9 * rows + 0.6), layout="constrained"
+    )
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for row in range(rows):
+        for column in range(columns):
+            axis = axes[row, column]
+            shown = axis.imshow(cosines[row, column], vmin=-1, vmax=1)
+            axis.set(xticks=[], yticks=[])
+    figure.colorbar(shown, ax=axes, label="cosine")
+    figure.supxlabel("column of the patch")
+    figure.supylabel("row of the patch")
+    return _saved(figure, path)
+
+
+def plot_patch_filters(
+    kernel,
+    patch_size: tuple[int, int],
+    path: str | Path | None = None,
+    number: int = 28,
+) -> Any:
+    """Draws what the embedding of patches looks for.
+
+    The main components of its filters, most important first, each stretched
+    to the range of colours (Dosovitskiy et al., 2021, figure 7, left).
+
+    Args:
+        kernel: `(height * width * channels, D)`, of a `PatchEmbedding`, with
+            one or three channels.
+        patch_size: Height and width of a patch.
+        path: If given, where to save the picture.
+        number: How many are drawn, at most.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: The kernel is not that of patches of this size.
+
+    Examples:
+        >>> kernel = np.random.default_rng(0).normal(size=(4 * 4 * 3, 32))
+        >>> figure = plot_patch_filters(kernel, (4, 4), number=10)
+        >>> len(figure.axes)
+        10
+
+    Reference:
+        [Dosovitskiy et al., 2021](https://arxiv.org/abs/2010.11929), figure 7
+    """
+    kernel = _numpy(kernel)
+    height, width = patch_size
+    channels = kernel.shape[0] / (height * width)
+    if kernel.ndim != 2 or channels not in (1, 3):
+        raise ValueError(
+            "`kernel` must be (height * width * channels, D) with one or three "
+            f"channels. Received: shape {kernel.shape} for {patch_size=}."
+        )
+    centred = kernel.T - kernel.T.mean(0)
+    components = np.linalg.svd(centred, full_matrices=False)[2][:number]
+    figures = require("matplotlib.figure", extra="applications")
+    columns = min(7, len(components))
+    rows = -(-len(components) // columns)
+    figure = figures.Figure(
+        figsize=(1.1 * columns, 1.1 * rows + 0.3), layout="constrained"
+    )
+    for index, component in enumerate(components):
+        axis = figure.add_subplot(rows, columns, index + 1)
+        image = component.reshape(height, width, int(channels))
+        low, high = image.min(), image.max()
+        image = (image - low) / max(high - low, 1e-12)
+        axis.imshow(image.squeeze(-1) if channels == 1 else image, cmap="gray")
+        axis.set(xticks=[], yticks=[])
+    return _saved(figure, path)
+
+
+def _numpy(values):
+    """A NumPy array of a tensor of any backend, or of an array."""
+    if isinstance(values, np.ndarray):
+        return values
+    return ops.convert_to_numpy(values)
+
+
+def _saved(figure, path):
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
