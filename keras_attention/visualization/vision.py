@@ -146,7 +146,9 @@ def plot_attention_over_images(
     axes = figure.subplots(len(images), 1 + number, squeeze=False)
     height, width = images.shape[1:3]
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    for row, image, of_image in zip(axes, images, maps, strict=True):
+    names = ["what was read"] * number if titles is None else titles
+    for index, row in enumerate(axes):
+        image, of_image = images[index], maps[index]
         low, high = image.min(), image.max()
         picture = (image - low) / max(high - low, 1e-12)
         picture = np.broadcast_to(picture, (*picture.shape[:2], 3))
@@ -161,10 +163,9 @@ def plot_attention_over_images(
                 interpolation="nearest",
                 vmin=0,
             )
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[])
-    for axis, title in zip(axes[0, 1:], titles or [""] * number, strict=True):
-        axis.set_title(title)
+        for axis, title in zip(row, [f"picture {index}", *names], strict=True):
+            axis.set(xticks=[], yticks=[])
+            axis.set_title(title, fontsize=9)
     return _saved(figure, path)
 
 
@@ -223,9 +224,9 @@ def plot_position_similarity(
             axis = axes[row, column]
             shown = axis.imshow(cosines[row, column], vmin=-1, vmax=1)
             axis.set(xticks=[], yticks=[])
+            axis.set_title(f"{row}, {column}", fontsize=7, pad=2)
     figure.colorbar(shown, ax=axes, label="cosine")
-    figure.supxlabel("column of the patch")
-    figure.supylabel("row of the patch")
+    figure.suptitle("the patch's row, column", fontsize=9)
     return _saved(figure, path)
 
 
@@ -285,6 +286,7 @@ def plot_patch_filters(
         image = (image - low) / max(high - low, 1e-12)
         axis.imshow(image.squeeze(-1) if channels == 1 else image, cmap="gray")
         axis.set(xticks=[], yticks=[])
+        axis.set_title(str(index), fontsize=7, pad=2)
     return _saved(figure, path)
 
 
