@@ -71,12 +71,14 @@ class ImageProcessor:
         std: tuple[float, ...] = (0.5, 0.5, 0.5),
     ):
         axes = ("height", "width")
-        if size is not None and not isinstance(size, int):
-            size = checks.sizes(size, "size", axes)
-        elif size is not None:
+        if isinstance(size, int):
             checks.positive_int(size, "size")
+        elif size is not None:
+            height, width = checks.sizes(size, "size", axes)
+            size = (height, width)
         if crop_size is not None:
-            crop_size = checks.sizes(crop_size, "crop_size", axes)
+            height, width = checks.sizes(crop_size, "crop_size", axes)
+            crop_size = (height, width)
         checks.one_of(resampling, "resampling", tuple(RESAMPLINGS.values()))
         self.size, self.crop_size = size, crop_size
         self.resampling, self.scale = resampling, scale
@@ -258,8 +260,10 @@ class ImageProcessor:
 
 def sides(size):
     """Hugging Face's ways to tell a size, as ours."""
-    if size is None or isinstance(size, int):
-        return size and (size, size)
+    if size is None:
+        return None
+    if isinstance(size, int):
+        return (size, size)
     if "shortest_edge" in size:
         return size["shortest_edge"]
     return (size["height"], size["width"])
