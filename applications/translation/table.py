@@ -120,7 +120,7 @@ def draw(curves, path):
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     axes = figure.add_subplot()
     names = range_names([ranges for _, runs in curves for ranges in runs])
     for label, runs in curves:
@@ -143,7 +143,7 @@ def draw(curves, path):
         )
     axes.set(xlabel="source words", ylabel="BLEU", ylim=(0, None))
     axes.grid(alpha=0.3)
-    axes.legend()
+    figure.legend(loc="outside right upper")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
