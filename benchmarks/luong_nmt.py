@@ -14,6 +14,7 @@ def training(input_feeding):
         rng = np.random.default_rng(0)
         model = LuongNMT.from_preset(
             "luong_nmt_small",
+            num_layers=2,
             source_vocabulary_size=VOCABULARY,
             target_vocabulary_size=VOCABULARY,
             input_feeding=input_feeding,
