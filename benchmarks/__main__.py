@@ -305,7 +305,8 @@ def write_results(rows, growth, head, gpu=False):
     command = f"python -m benchmarks {'--gpu ' if gpu else ''}--write"
     text = (
         f"# Benchmarks{' on a GPU' if gpu else ''}\n\nMade by `{command}`: the "
-        "median of several runs, and the least to the most. "
+        "median of several runs, and the least to the most; a line without "
+        "such a range was run once. "
         f"{GPU_ABOUT if gpu else CPU_ABOUT}\n\n{machine(gpu)}\n\n"
         f"{table(tables[0], head)}\n\n{about}\n"
     )
