@@ -280,6 +280,12 @@ def check_recipe(recipe):
                 f"`{field}` must be at least 0 and less than 1. Received: "
                 f"{field}={getattr(recipe, field)}."
             )
+    if recipe.budget_minutes is None and recipe.budget_clock != "cpu":
+        raise ValueError(
+            "A clock is for a budget of time. Received: budget_clock="
+            f"{recipe.budget_clock}, budget_minutes=None. Add --set "
+            "budget_minutes=20, for example."
+        )
     if recipe.budget_minutes is not None and recipe.schedule != "cosine":
         raise ValueError(
             "A budget lets the learning rate fall by a cosine. Received: "

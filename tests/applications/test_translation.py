@@ -904,6 +904,10 @@ def test_the_comparison_refuses_runs_of_something_else(
         (["--set", "average_last=0"], "positive. Received: average_last=0"),
         (["--set", "schedule=linear"], "cosine, transformer. Received: sch"),
         (
+            ["--set", "budget_clock=wall"],
+            "budget_clock=wall, budget_minutes=None. Add",
+        ),
+        (
             ["--set", "schedule=transformer", "budget_minutes=3"],
             "budget_minutes=3.0. Add",
         ),
