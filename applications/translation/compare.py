@@ -11,14 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from applications.translation import command
-from applications.translation.recipes import make_recipe
-from applications.translation.run_folder import (
-    METRICS_FILE,
-    RECIPE_FILE,
-    check_folder,
-    description,
-)
+from applications.common import command
+from applications.common.folders import METRICS_FILE, RECIPE_FILE
+from applications.translation import pair_arguments
+from applications.translation.recipes import RECIPES, make_recipe
+from applications.translation.run_folder import check_folder, description
 from applications.translation.table import (
     draw,
     finished,
@@ -35,7 +32,8 @@ def make_parser():
         prog="python -m applications.translation.compare",
         description="Trains with and without attention and shows both.",
     )
-    command.add_recipe(parser)
+    command.add_recipe(parser, RECIPES)
+    pair_arguments.add_data(parser, "to train and test on")
     command.add_threads(parser)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument(
@@ -67,7 +65,7 @@ def check_runs(options, folders):
         about = description(
             options.recipe,
             recipe,
-            command.data_of(options),
+            pair_arguments.data_of(options),
             seed,
             options.skip_bad_rows,
         )
@@ -86,7 +84,9 @@ def train(options, attention, seed, folder):
         *("--output", str(folder), "--verbose", "2"),
         *("--set", *options.changes, f"attention={attention}"),
     ]
-    command_line += command.data_arguments(command.data_of(options))
+    command_line += pair_arguments.data_arguments(
+        pair_arguments.data_of(options)
+    )
     if options.skip_bad_rows:
         command_line += ["--skip-bad-rows"]
     if options.threads is not None:

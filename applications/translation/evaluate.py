@@ -9,7 +9,8 @@ import importlib
 import sys
 from pathlib import Path
 
-from applications.translation import command, run_folder
+from applications.common import command
+from applications.translation import pair_arguments, run_folder
 
 
 def make_parser():
@@ -18,7 +19,7 @@ def make_parser():
         description="Scores the model of a run folder.",
     )
     parser.add_argument("run_folder", type=Path)
-    command.add_data(parser, "to score instead of the run's test pairs")
+    pair_arguments.add_data(parser, "to score instead of the run's test pairs")
     parser.add_argument(
         "--num-beams", type=command.positive, help="instead of the recipe's"
     )
@@ -30,7 +31,7 @@ def main(arguments=None):
     parser = make_parser()
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
-        data = command.data_of(options)
+        data = pair_arguments.data_of(options)
         if options.skip_bad_rows and data is None:
             raise ValueError(
                 "A run's own pairs are read as they were for training. "

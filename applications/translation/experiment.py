@@ -1,15 +1,14 @@
 """One run of a recipe: its data, its model, its training, its folder."""
 
-import importlib.util
-import time
 from pathlib import Path
 
 import keras
 
+from applications.common import training
+from applications.common.folders import MODEL_FOLDER
 from applications.translation.recipes import Recipe
 from applications.translation.reversal import reversal_splits
 from applications.translation.run_folder import (
-    MODEL_FOLDER,
     TFDS,
     files_of,
     is_tfds,
@@ -19,12 +18,10 @@ from keras_attention import data
 from keras_attention.callbacks import (
     AverageWeights,
     BestWeights,
-    SaveAndResume,
-    TimeBudget,
     ValidationBLEU,
 )
-from keras_attention.data.readers import find_builder, make_available
 from keras_attention.data.synthetic import english_french_splits
+from keras_attention.data.tfds_sets import find_builder, make_available
 from keras_attention.layers import AdditiveAttention
 from keras_attention.losses import SparseCategoricalCrossentropy
 from keras_attention.models import (
@@ -35,8 +32,6 @@ from keras_attention.models import (
 )
 from keras_attention.schedules import TransformerSchedule
 
-CLOCKS = {"cpu": time.process_time, "wall": time.monotonic}
-STATE_FILE = "training_state.npz"
 GENERATORS = {
     "english_french": english_french_splits,
     "reversal": reversal_splits,
@@ -268,8 +263,6 @@ def make_model(recipe, splits):
 
 def make_learning_rate(recipe):
     """A schedule, or a number that `TimeBudget` changes."""
-    if recipe.budget_minutes is not None:
-        return recipe.learning_rate
     if recipe.schedule == "transformer":
         # The paper's scale ties the rate to the model's size; here the rate
         # at the top is chosen, and a size of 1 leaves it at that.
@@ -278,31 +271,15 @@ def make_learning_rate(recipe):
             recipe.warmup_steps,
             scale=recipe.learning_rate * recipe.warmup_steps**0.5,
         )
-    warmup = min(recipe.warmup_steps, recipe.steps - 1)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0,
-        recipe.steps - warmup,
-        warmup_target=recipe.learning_rate,
-        warmup_steps=warmup,
-    )
+    return training.make_learning_rate(recipe, recipe.steps)
 
 
 def make_callbacks(recipe, validation_pairs, folder):
     """Callbacks for `fit`; the last one resumes."""
     if recipe.average_last is None:
-        chosen = [BestWeights("val_loss")]
+        last = BestWeights("val_loss")
     else:
-        chosen = [AverageWeights(recipe.average_last)]
-    if recipe.budget_minutes is not None:
-        chosen.append(
-            TimeBudget(
-                recipe.budget_minutes,
-                recipe.learning_rate,
-                recipe.warmup_steps,
-                CLOCKS[recipe.budget_clock],
-            )
-        )
-    resume = SaveAndResume(folder / STATE_FILE, chosen)
+        last = AverageWeights(recipe.average_last)
     others = []
     if recipe.validation_bleu_every is not None:
         # Every tenth or so, rather than the shortest or the first chapter.
@@ -313,36 +290,13 @@ def make_callbacks(recipe, validation_pairs, folder):
                 every=recipe.validation_bleu_every,
             )
         )
-    if (
-        keras.backend.backend() == "tensorflow"
-        and importlib.util.find_spec("tensorboard") is not None
-    ):
-        others.append(
-            keras.callbacks.TensorBoard(folder / "logs", write_graph=False)
-        )
-    return [*others, *chosen, resume]
+    return [*others, *training.make_callbacks(recipe, folder, last)]
 
 
 def fit(recipe, model, batches, callbacks, verbose):
     """Trains, from where the last callback resumes; returns the logs."""
-    training, validation = batches
-    resume = callbacks[-1]
-    first_epoch = len(resume.history)
-    if recipe.budget_minutes is None:
-        epochs = recipe.steps // recipe.steps_per_epoch
-    else:
-        epochs = 10**6  # the budget ends it
-    model.fit(
-        training,
-        validation_data=validation,
-        # A run that was killed behind its training has none left.
-        epochs=first_epoch if resume.finished else epochs,
-        initial_epoch=first_epoch,
-        shuffle=False,  # the batches are shuffled by seed and epoch
-        callbacks=callbacks,
-        verbose=verbose,
-    )
-    return resume.history
+    epochs = recipe.steps // recipe.steps_per_epoch
+    return training.fit(recipe, model, batches, epochs, callbacks, verbose)
 
 
 def target_tokens(batches):

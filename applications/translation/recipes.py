@@ -1,9 +1,8 @@
 """What was chosen for each training run. Change a choice with `--set`."""
 
-import ast
-import types
-import typing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+
+from applications.common import choices
 
 
 @dataclass(frozen=True)
@@ -207,84 +206,19 @@ def make_recipe(name: str, changes: list[str] = ()) -> Recipe:
         ...
         ValueError: A recipe's fields are dataset, ... Received: step=50.
     """
-    if name not in RECIPES:
-        raise ValueError(
-            f"The recipes are {', '.join(RECIPES)}. Received: {name}."
-        )
-    types_of = typing.get_type_hints(Recipe)
-    values = {}
-    for change in changes:
-        field, equals, text = change.partition("=")
-        if not equals or field not in types_of:
-            raise ValueError(
-                f"A recipe's fields are {', '.join(types_of)}; one is changed "
-                f"by field=value. Received: {change}."
-            )
-        values[field] = parse_value(text, types_of[field])
-    recipe = replace(RECIPES[name], **values)
+    recipe = choices.choose(RECIPES, name, changes)
     check_recipe(recipe)
     return recipe
 
 
-def parse_value(text, annotation):
-    """The value that `text` stands for; whole numbers may be floats."""
-    try:
-        value = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        value = {"true": True, "false": False}.get(text, text)
-    allowed = allowed_types(annotation)
-    if type(value) is int and float in allowed and int not in allowed:
-        value = float(value)
-    return value
-
-
-def allowed_types(annotation):
-    if isinstance(annotation, types.UnionType):
-        return typing.get_args(annotation)
-    return (typing.get_origin(annotation) or annotation,)
-
-
 def check_recipe(recipe):
     """Refuses what no part of a run would refuse in clearer words."""
-    for field, annotation in typing.get_type_hints(Recipe).items():
-        value = getattr(recipe, field)
-        if type(value) not in allowed_types(annotation):
-            name = getattr(annotation, "__name__", None) or str(annotation)
-            raise ValueError(
-                f"`{field}` must be of type {name}. Received: {field}={value}."
-            )
-    for field, allowed in CHOICES.items():
-        if getattr(recipe, field) not in allowed:
-            raise ValueError(
-                f"`{field}` must be one of {', '.join(map(str, allowed))}. "
-                f"Received: {field}={getattr(recipe, field)}."
-            )
-    for field in fields(recipe):
-        value = getattr(recipe, field.name)
-        if field.name in SHARES or isinstance(value, (bool, str)):
-            continue
-        if isinstance(value, (int, float)) and not value > 0:
-            raise ValueError(
-                f"`{field.name}` must be positive. Received: "
-                f"{field.name}={value}."
-            )
+    choices.check(recipe, CHOICES, SHARES)
     limits = recipe.length_limits
     if list(limits) != sorted({n for n in limits if type(n) is int and n > 0}):
         raise ValueError(
             "`length_limits` must be positive integers that ascend. Received: "
             f"length_limits={limits}."
-        )
-    for field in SHARES:
-        if not 0 <= getattr(recipe, field) < 1:
-            raise ValueError(
-                f"`{field}` must be at least 0 and less than 1. Received: "
-                f"{field}={getattr(recipe, field)}."
-            )
-    if recipe.budget_minutes is None and recipe.budget_clock != "cpu":
-        raise ValueError(
-            "A clock is for a budget of time. Received: budget_clock="
-            f"{recipe.budget_clock}, budget_minutes=None. Add --set "
-            "budget_minutes=20, for example."
         )
     if recipe.budget_minutes is not None and recipe.schedule != "cosine":
         raise ValueError(

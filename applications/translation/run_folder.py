@@ -3,19 +3,17 @@
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from applications.common import folders
+from applications.common.folders import MODEL_FOLDER, RECIPE_FILE
 from applications.translation.recipes import Recipe, check_recipe
 
 # Pairs to train on: the path of one file, the paths of two that are aligned,
 # or this and the name of a set of tensorflow-datasets.
 Data = str | Path | Sequence[str | Path] | None
 TFDS = "tfds:"
-RECIPE_FILE = "recipe.json"
-METRICS_FILE = "metrics.json"
-MODEL_FOLDER = "model"
 
 
 def description(name, recipe, data: Data, seed, skip_bad_rows=False):
@@ -132,29 +130,9 @@ def check_unchanged(about):
 
 def check_folder(folder, about, resume, overwrite=False):
     """Makes sure that the run may be written to the folder."""
-    if resume and overwrite:
-        raise ValueError(
-            "A run is resumed or overwritten. Received: both --resume and "
-            "--overwrite. Leave one out."
-        )
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(
-            f"The run folder must be a folder. Received: {folder}, a file."
-        )
-    recipe_file = folder / RECIPE_FILE
+    folders.check_folder(folder, resume, overwrite)
     if resume:
         check_same(folder, about)
-    elif recipe_file.exists() and not overwrite:
-        raise ValueError(
-            f"The run folder must be new. Received: {folder}, which holds a "
-            "run. Add --resume to go on with it, --overwrite to replace it, "
-            "or name another --output."
-        )
-    elif not recipe_file.exists() and folder.is_dir() and any(folder.iterdir()):
-        raise ValueError(
-            f"The run folder must be new or empty. Received: {folder}, which "
-            "holds files of something else. Name another --output."
-        )
 
 
 def check_same(folder, about):
@@ -164,24 +142,4 @@ def check_same(folder, about):
     for run in (before, now):
         # Files are known by their hash, however their paths are typed.
         run["data"] = run["data"] if is_tfds(run["data"]) else None
-    changed = [
-        f"{name}={now[name]} instead of {before.get(name)}"
-        for name in now
-        if name != "choices" and now[name] != before.get(name)
-    ]
-    if changed:
-        raise ValueError(
-            "A run is resumed with the arguments it was begun with. "
-            f"Received for {folder}: {', '.join(changed)}. Give it the same "
-            "ones, or name another --output."
-        )
-
-
-def write_json(path, content):
-    """Writes a file that is whole or not there, whenever we are killed."""
-    new = path.with_name(path.name + ".new")
-    new.write_text(
-        json.dumps(content, indent=2, ensure_ascii=False) + "\n",
-        encoding="utf-8",
-    )
-    os.replace(new, path)
+    folders.check_same(folder, before, now)

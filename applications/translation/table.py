@@ -11,8 +11,8 @@ import statistics
 import sys
 from pathlib import Path
 
-from applications.translation import command
-from applications.translation.run_folder import METRICS_FILE
+from applications.common import command
+from applications.common.folders import METRICS_FILE
 
 # How a run's metrics name a clock's seconds, and how the table does.
 UNITS = {"cpu": ("cpu_second", "CPU s"), "wall": ("second", "s")}

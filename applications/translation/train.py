@@ -12,8 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from applications.translation import command, run_folder
-from applications.translation.recipes import make_recipe
+from applications.common import command, folders
+from applications.translation import pair_arguments, run_folder
+from applications.translation.recipes import RECIPES, make_recipe
 
 
 def make_parser():
@@ -21,27 +22,9 @@ def make_parser():
         prog="python -m applications.translation.train",
         description="Trains a translator by a recipe and tests it.",
     )
-    command.add_recipe(parser)
-    parser.add_argument(
-        "--output", type=Path, help="run folder; runs/RECIPE if left out"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with a run that was stopped, given the same arguments",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace a run in the folder"
-    )
-    command.add_threads(parser)
-    parser.add_argument(
-        "--verbose",
-        type=int,
-        choices=(0, 1, 2),
-        default=1,
-        help="0: no progress, 1: a bar, 2: a line per epoch",
-    )
+    command.add_recipe(parser, RECIPES)
+    pair_arguments.add_data(parser, "to train and test on")
+    command.add_run(parser)
     return parser
 
 
@@ -54,14 +37,14 @@ def main(arguments=None):
         about = run_folder.description(
             options.recipe,
             recipe,
-            command.data_of(options),
+            pair_arguments.data_of(options),
             options.seed,
             options.skip_bad_rows,
         )
         run_folder.check_folder(
             folder, about, options.resume, options.overwrite
         )
-        if options.resume and (folder / run_folder.METRICS_FILE).exists():
+        if options.resume and (folder / folders.METRICS_FILE).exists():
             print(f"The run in {folder} is finished: nothing to resume.")
             return
         command.limit_threads(options.threads)
@@ -71,7 +54,7 @@ def main(arguments=None):
         if options.overwrite and folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        run_folder.write_json(folder / run_folder.RECIPE_FILE, about)
+        folders.write_json(folder / folders.RECIPE_FILE, about)
     model, batches, callbacks = parts
     steps = -int(model.optimizer.iterations)
     begin, cpu = time.time(), time.process_time()
@@ -95,7 +78,7 @@ def prepare(run, recipe, options, folder):
     run.keras.utils.set_random_seed(options.seed)
     splits, left_out = run.read_splits(
         recipe,
-        command.data_of(options),
+        pair_arguments.data_of(options),
         options.seed,
         options.skip_bad_rows,
     )
@@ -124,7 +107,7 @@ def finish(run, folder, recipe, splits, model, validation, history, cost):
     scoring = importlib.import_module("applications.translation.scoring")
     begin = time.time()
     _, validation_pairs, test_pairs = splits
-    model.save_to_preset(folder / run_folder.MODEL_FOLDER)
+    model.save_to_preset(folder / folders.MODEL_FOLDER)
     scores, test_cost, translations = scoring.score(recipe, model, test_pairs)
     nats = run.nats_per_word(model, validation, validation_pairs)
     results = {
@@ -137,11 +120,11 @@ def finish(run, folder, recipe, splits, model, validation, history, cost):
     (folder / "translations.txt").write_text(samples, encoding="utf-8")
     sources, _ = run.two_sides(test_pairs)
     run.check_reload(folder, model, sources[:10])
-    run_folder.write_json(
-        folder / run_folder.METRICS_FILE,
+    folders.write_json(
+        folder / folders.METRICS_FILE,
         {"history": history, "results": results, "cost": cost},
     )
-    (folder / run.STATE_FILE).unlink(missing_ok=True)
+    (folder / folders.STATE_FILE).unlink(missing_ok=True)
 
     print(f"\n{samples}\n{scoring.report(results)}")
     for name, value in cost.items():

@@ -10,7 +10,8 @@ import itertools
 import sys
 from pathlib import Path
 
-from applications.translation import command, run_folder, text_files
+from applications.common import command
+from applications.translation import run_folder, text_files
 
 # Sentences of a file whose scores are held at once.
 AT_ONCE = 2048

@@ -3,7 +3,15 @@
 from keras_attention.data import synthetic
 from keras_attention.data.bpe_tokenizer import BPETokenizer
 from keras_attention.data.character_tokenizer import CharacterTokenizer
+from keras_attention.data.image_batches import ImageBatches
 from keras_attention.data.image_processor import ImageProcessor
+from keras_attention.data.image_readers import (
+    SkippedFile,
+    read_image_folder,
+    read_mask_folder,
+    read_tfds_images,
+    split_by_class,
+)
 from keras_attention.data.marian_tokenizer import MarianTokenizer
 from keras_attention.data.readers import (
     SkippedRow,
@@ -28,9 +36,11 @@ from keras_attention.data.translation import (
 __all__ = [
     "BPETokenizer",
     "CharacterTokenizer",
+    "ImageBatches",
     "ImageProcessor",
     "MarianTokenizer",
     "SentencePieceTokenizer",
+    "SkippedFile",
     "SkippedRow",
     "Tokenizer",
     "TranslationBatches",
@@ -39,9 +49,13 @@ __all__ = [
     "join_words",
     "load_tokenizer",
     "read_aligned",
+    "read_image_folder",
+    "read_mask_folder",
     "read_tfds",
+    "read_tfds_images",
     "read_tsv",
     "split_blocks",
+    "split_by_class",
     "split_words",
     "synthetic",
 ]

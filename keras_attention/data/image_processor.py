@@ -1,9 +1,9 @@
 import math
-from pathlib import Path
 
 import keras
 import numpy as np
 
+from keras_attention.data.picture_files import centre, read_mask, read_picture
 from keras_attention.extras import require
 from keras_attention.ops import checks
 
@@ -37,9 +37,9 @@ class ImageProcessor:
         std: Each channel is divided by it.
 
     Call arguments:
-        pictures: A path, a Pillow image or an array of unsigned bytes,
-            `(height, width, 3)` or `(height, width)`; or a list or an array
-            of such.
+        pictures: A path, the bytes of a file, a Pillow image or an array of
+            unsigned bytes, `(height, width, 3)` or `(height, width)`; or a
+            list or an array of such.
 
     Returns:
         float32 array `(B, height, width, 3)`.
@@ -92,32 +92,72 @@ class ImageProcessor:
     def __call__(self, pictures) -> np.ndarray:
         several = isinstance(pictures, (list, tuple))
         several = several or getattr(pictures, "ndim", 0) == 4
-        arrays = [self._one(x) for x in (pictures if several else [pictures])]
-        if not arrays:
-            raise ValueError(
-                "There must be at least one picture. Received: none."
-            )
-        sizes = sorted({x.shape[:2] for x in arrays})
-        if len(sizes) > 1:
-            raise ValueError(
-                "The pictures of a batch must have one size. Received: "
-                f"{sizes}. Give the processor a `size` of (height, width), or "
-                "a `crop_size`."
-            )
-        return np.stack(arrays)
+        pictures = pictures if several else [pictures]
+        return self.normalize(one_size([self.pixels(x) for x in pictures]))
 
-    def _one(self, picture):
+    def pixels(self, picture) -> np.ndarray:
+        """One picture, resized and cropped but not scaled.
+
+        Args:
+            picture: As a call takes it.
+
+        Returns:
+            Unsigned bytes `(height, width, 3)`.
+        """
         image = read_picture(picture)
         if self.size is not None:
-            image = self._resized(image)
+            image = self._resized(image, self.resampling)
         pixels = np.asarray(image)
         if self.crop_size is not None:
             pixels = centre(pixels, *self.crop_size)
-        pixels = (pixels.astype("float64") * self.scale).astype("float32")
-        mean, std = (np.array(x, "float32") for x in (self.mean, self.std))
-        return (pixels - mean) / std
+        return pixels
 
-    def _resized(self, image):
+    def mask(self, mask, outside: int = 255) -> np.ndarray:
+        """A mask of classes, resized to the nearest pixel and cropped.
+
+        It fits what `pixels` makes of a picture of the same size.
+
+        Args:
+            mask: A path or the bytes of a file, a Pillow image, grey or with
+                a palette, or an array of integers `(height, width)`: the
+                class of each pixel.
+            outside: The class beyond the borders, where a crop is larger.
+
+        Returns:
+            int32 `(height, width)`.
+
+        Raises:
+            ValueError: It is no such mask.
+        """
+        image = read_mask(mask)
+        if self.size is not None:
+            image = self._resized(image, "nearest")
+        classes = np.asarray(image, "int32")
+        if self.crop_size is not None:
+            height, width = self.crop_size
+            classes = centre(classes[..., None], height, width, outside)[..., 0]
+        return classes
+
+    def normalize(self, pixels) -> np.ndarray:
+        """Scales what `pixels` returns, whatever has been done to it since.
+
+        Args:
+            pixels: `(..., 3)`, from 0 to 255; bytes or floats.
+
+        Returns:
+            float32 of the same shape.
+        """
+        pixels = np.asarray(pixels)
+        mean, std = (np.array(x, "float32") for x in (self.mean, self.std))
+        if pixels.dtype == np.uint8:
+            # Of 256 values each channel has as many results.
+            table = np.arange(256, dtype="float64")[:, None] * self.scale
+            table = (table.astype("float32") - mean) / std
+            return table[pixels, np.arange(3)]
+        scaled = (pixels.astype("float64") * self.scale).astype("float32")
+        return (scaled - mean) / std
+
+    def _resized(self, image, resampling):
         if isinstance(self.size, tuple):
             height, width = self.size
         else:
@@ -127,8 +167,9 @@ class ImageProcessor:
             if image.width > image.height:
                 width, height = longer, self.size
         filters = require("PIL.Image", extra="applications").Resampling
-        chosen = filters[self.resampling.upper()]
-        return image.resize((width, height), chosen)
+        if (width, height) == image.size:
+            return image
+        return image.resize((width, height), filters[resampling.upper()])
 
     def output_size(self) -> tuple[int, int] | None:
         """Height and width of what it returns, if it is always the same."""
@@ -258,6 +299,20 @@ class ImageProcessor:
         return cls(**config)
 
 
+def one_size(arrays):
+    """The pictures of a batch as one array."""
+    if not arrays:
+        raise ValueError("There must be at least one picture. Received: none.")
+    sizes = sorted({x.shape[:2] for x in arrays})
+    if len(sizes) > 1:
+        raise ValueError(
+            "The pictures of a batch must have one size. Received: "
+            f"{sizes}. Give the processor a `size` of (height, width), or "
+            "a `crop_size`."
+        )
+    return np.stack(arrays)
+
+
 def sides(size):
     """Hugging Face's ways to tell a size, as ours."""
     if size is None:
@@ -267,52 +322,3 @@ def sides(size):
     if "shortest_edge" in size:
         return size["shortest_edge"]
     return (size["height"], size["width"])
-
-
-def read_picture(picture):
-    """A Pillow image of three channels from a path, an image or an array."""
-    library = require("PIL.Image", extra="applications")
-    if isinstance(picture, (str, Path)):
-        try:
-            with library.open(picture) as image:
-                return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(
-                f"{str(picture)!r} must be a picture that Pillow reads. "
-                f"Received: {error}. Leave it out, or save it again."
-            ) from error
-    if isinstance(picture, library.Image):
-        return picture.convert("RGB")
-    array = np.asarray(picture)
-    grey = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] == 1)
-    if not grey and (array.ndim != 3 or array.shape[-1] != 3):
-        raise ValueError(
-            "A picture must be an array (height, width, 3), channels last, or "
-            f"(height, width). Received: shape {array.shape}."
-        )
-    if array.dtype != np.uint8:
-        raise ValueError(
-            "A picture must hold unsigned bytes, 0 to 255. Received: dtype "
-            f"{array.dtype}, from {array.min()} to {array.max()}. Values in "
-            "[0, 1] become bytes by `(255 * x).round().astype('uint8')`; "
-            "pixels that are scaled already need no processor."
-        )
-    return library.fromarray(
-        array.squeeze(-1) if array.ndim == 3 and grey else array
-    ).convert("RGB")
-
-
-def centre(pixels, height, width):
-    """The middle of a picture, zeros where it does not reach."""
-    result = np.zeros((height, width, pixels.shape[-1]), pixels.dtype)
-    kept, placed = [], []
-    for size, wanted in zip(pixels.shape[:2], (height, width), strict=True):
-        skipped = (size - wanted) // 2  # negative where there is too little
-        first = max(skipped, 0)
-        length = min(size - first, wanted)
-        start = max(-skipped, 0)
-        length = min(length, wanted - start)
-        kept.append(slice(first, first + length))
-        placed.append(slice(start, start + length))
-    result[tuple(placed)] = pixels[tuple(kept)]
-    return result

@@ -1,18 +1,16 @@
 """Sentence pairs from files and from tensorflow-datasets."""
 
-import contextlib
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_attention.data.tfds_sets import (
+    find_builder,
+    make_available,
+    read_split,
+)
 from keras_attention.extras import require
-
-# To connect to a host, before a download is given up.
-SECONDS_TO_CONNECT = 5
 
 
 @dataclass(frozen=True)
@@ -166,117 +164,18 @@ def read_tfds(
             downloaded; with `on_error="raise"` also if a side is empty.
     """
     _check_on_error(on_error)
-    tfds = require("tensorflow_datasets", extra="applications")
     builder = find_builder(name, data_dir)
     # Before the download, which may be long.
     source, target = _choose_languages(builder.info, source, target)
     make_available(builder, download)
-    try:
-        examples = builder.as_dataset(
-            split=split,
-            shuffle_files=False,
-            # One file after the other: the order of the set.
-            read_config=tfds.ReadConfig(interleave_cycle_length=1),
-        )
-    except (ValueError, KeyError, AssertionError) as error:
-        raise ValueError(
-            f"`split` must be one of {builder.info.name}. Received: "
-            f"split={split!r} ({_first_line(error)}). Its splits are "
-            f"{', '.join(builder.info.splits)}; a part of one is 'train[:9%]'."
-        ) from None
+    examples = read_split(builder, split)
     return _sort_out(
-        (_decode_pair(x[source], x[target]) for x in tfds.as_numpy(examples)),
+        (_decode_pair(x[source], x[target]) for x in examples),
         on_error,
         f"Each example must have a text in {source} and one in {target}.",
         f"{builder.info.full_name}, {split}",
         unit="example",
     )
-
-
-def find_builder(name: Any, data_dir: str | Path | None = None):
-    """The builder of a set of tensorflow-datasets, which reads no data yet.
-
-    Args:
-        name: As `read_tfds` takes it.
-        data_dir: As `read_tfds` takes it.
-    """
-    tfds = require("tensorflow_datasets", extra="applications")
-    if not isinstance(name, str):
-        return name
-    try:
-        return tfds.builder(
-            name, data_dir=None if data_dir is None else str(data_dir)
-        )
-    except (ValueError, ImportError) as error:
-        raise ValueError(
-            "`name` must be a data set of tensorflow-datasets, with a slash "
-            f"and its config if it has one. Received: name={name!r} "
-            f"({_first_line(error)}). They are listed at "
-            "https://www.tensorflow.org/datasets/catalog."
-        ) from None
-
-
-def make_available(builder: Any, download: bool = True):
-    """Downloads the set of a builder unless it is on the disk.
-
-    Args:
-        builder: What `find_builder` returns.
-        download: As `read_tfds` takes it.
-    """
-    if builder.data_path.exists():
-        return
-    reason = "download=False" if not download else _download(builder)
-    if reason is not None:
-        name = builder.info.full_name.rpartition("/")[0]
-        raise ValueError(
-            f"The data set {name} must be on this disk or be downloadable. "
-            f"Received: no folder {builder.data_dir}, and {reason}. Where "
-            f"there is a network, run `tfds build {name}` and copy the "
-            "folder, or name the folder of your sets by `data_dir`; or put "
-            "the sentences into files for `read_aligned`."
-        )
-
-
-def _download(builder):
-    """Downloads and prepares a set, or says why that cannot be."""
-    hosts = {
-        urllib.parse.urlsplit(url)[:2]: None for url in builder.url_infos or ()
-    }
-    if hosts and not any(map(_answers, list(hosts)[:3])):
-        names = ", ".join(host for _, host in list(hosts)[:3])
-        return f"no answer from {names}"
-    with _few_retries():
-        try:
-            builder.download_and_prepare()
-        except Exception as error:
-            return f"{type(error).__name__}: {_first_line(error)}"
-    return None
-
-
-def _answers(host):
-    """Whether a host, as `(scheme, name)`, answers whatever."""
-    request = urllib.request.Request("{}://{}/".format(*host), method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=SECONDS_TO_CONNECT).close()
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def _few_retries():
-    """Two tries at a host, where tensorflow-datasets takes minutes for ten."""
-    module: Any = require(
-        "tensorflow_datasets.core.download.downloader", extra="applications"
-    )
-    before = module.MAX_RETRIES
-    module.MAX_RETRIES = 1
-    try:
-        yield
-    finally:
-        module.MAX_RETRIES = before
 
 
 def _choose_languages(info, source, target):
@@ -308,10 +207,6 @@ def _choose_languages(info, source, target):
             f"{info.full_name}, which has {', '.join(languages)}."
         )
     return source, target
-
-
-def _first_line(error):
-    return str(error).strip().partition("\n")[0][:300]
 
 
 def _check_on_error(on_error):

@@ -3,9 +3,9 @@
 import functools
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 
+from keras_attention.data.epochs import EpochBatches
 from keras_attention.data.tokenizers import (
     END_ID,
     PAD_ID,
@@ -95,7 +95,7 @@ def filter_by_length(
     return kept, affected
 
 
-class TranslationBatches(keras.utils.PyDataset):
+class TranslationBatches(EpochBatches):
     """Batches for teacher-forced training, in few static shapes.
 
     Each batch is `(inputs, targets, sample_weight)`:
@@ -172,9 +172,6 @@ class TranslationBatches(keras.utils.PyDataset):
         end_id: int = END_ID,
         target_pad_id: int | None = None,
     ):
-        # One worker: it only looks up arrays, and more would read epochs out
-        # of order.
-        super().__init__()
         _check_positive(
             batch_size=batch_size,
             tokens_per_batch=tokens_per_batch,
@@ -219,6 +216,7 @@ class TranslationBatches(keras.utils.PyDataset):
             for box, shape in zip(self._boxes, self.shapes, strict=True)
         )
         self._steps = steps_per_epoch or self._batches_per_pass
+        super().__init__(self._steps)
         if self._steps == 1 < len(self.shapes):
             raise ValueError(
                 "`steps_per_epoch` must be at least 2 when batches differ in "
@@ -264,16 +262,6 @@ class TranslationBatches(keras.utils.PyDataset):
         )
 
     @property
-    def num_batches(self) -> int:
-        """Batches per epoch."""
-        return self._steps
-
-    @property
-    def epoch(self) -> int:
-        """The epoch whose batches are served."""
-        return self._epoch
-
-    @property
     def padding(self) -> float:
         """Share of padding, filled-up rows included, in one pass."""
         cells = sum(
@@ -284,32 +272,7 @@ class TranslationBatches(keras.utils.PyDataset):
         )
         return 1 - self._real_tokens / cells
 
-    def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch whose batches are served from now on.
-
-        Args:
-            epoch: Counted from 0.
-        """
-        if epoch < 0:
-            raise ValueError(
-                f"The epoch must not be negative. Received: epoch={epoch}."
-            )
-        self._epoch = int(epoch)
-        self._served = set()
-
-    def on_epoch_begin(self) -> None:
-        self._served = set()
-
-    def on_epoch_end(self) -> None:
-        # `fit` also calls this when it has merely peeked at a batch to build
-        # the model, so only an epoch read to its last batch counts.
-        if len(self._served) == self._steps:
-            self.set_epoch(self._epoch + 1)
-
-    def __getitem__(self, index):
-        if not 0 <= index < self._steps:
-            raise IndexError(f"No batch {index} among {self._steps}.")
-        self._served.add(index)
+    def make_batch(self, index):
         return self._batch(*self._epoch_order(self._epoch)[index])
 
     def _make_order(self, epoch):

@@ -7,8 +7,10 @@ from keras_attention.visualization.alignment import (
 from keras_attention.visualization.vision import (
     attention_rollout,
     plot_attention_over_images,
+    plot_heads,
     plot_patch_filters,
     plot_position_similarity,
+    plot_rollout,
 )
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     "plot_alignment",
     "plot_alignments",
     "plot_attention_over_images",
+    "plot_heads",
     "plot_patch_filters",
     "plot_position_similarity",
+    "plot_rollout",
 ]

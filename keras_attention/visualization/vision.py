@@ -91,6 +91,95 @@ def _without_least(fused, ratio):
     return np.where(kept, fused, 0)
 
 
+def plot_rollout(
+    model,
+    images,
+    path: str | Path | None = None,
+    head_fusion: str = "mean",
+    discard_ratio: float = 0.0,
+    residual: bool = True,
+) -> Any:
+    """Draws what a ViT's answer is made of, beside each picture.
+
+    The rollout of all blocks (`attention_rollout`) for the class token, or,
+    without one, for the mean of all patches.
+
+    Args:
+        model: A `ViT`.
+        images: `(B, height, width, channels)`, scaled as the model expects.
+        path: If given, where to save the picture.
+        head_fusion: As of `attention_rollout`.
+        discard_ratio: As of `attention_rollout`.
+        residual: As of `attention_rollout`.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Examples:
+        >>> from keras_attention.models import ViT
+        >>> model = ViT.from_preset("vit_tiny", num_layers=2)
+        >>> images = np.random.uniform(-1, 1, (3, 32, 32, 3))
+        >>> figure = plot_rollout(model, images)
+        >>> len(figure.axes)
+        6
+
+    Reference:
+        [Abnar and Zuidema, 2020](https://arxiv.org/abs/2005.00928), section
+        3.1
+    """
+    scores = model.attention()(images)
+    rollout = attention_rollout(scores, head_fusion, discard_ratio, residual)
+    maps = _over_patches(rollout, model)
+    return plot_attention_over_images(images, maps, path, ["rollout"])
+
+
+def plot_heads(
+    model,
+    images,
+    block: int = -1,
+    path: str | Path | None = None,
+) -> Any:
+    """Draws what the heads of a ViT's block read, beside each picture.
+
+    What the class token reads; without one, what is read of each patch by all
+    others together (Caron et al., 2021, figure 1).
+
+    Args:
+        model: A `ViT`.
+        images: `(B, height, width, channels)`, scaled as the model expects.
+        block: Index of the block, from the end if negative.
+        path: If given, where to save the picture.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: There is no such block.
+
+    Examples:
+        >>> from keras_attention.models import ViT
+        >>> model = ViT.from_preset("vit_tiny", num_layers=2)
+        >>> images = np.random.uniform(-1, 1, (3, 32, 32, 3))
+        >>> figure = plot_heads(model, images, block=0)
+        >>> len(figure.axes)  # three pictures, four heads
+        15
+
+    Reference:
+        [Caron et al., 2021](https://arxiv.org/abs/2104.14294), figure 1
+    """
+    (scores,) = model.attention([block])(images).values()
+    maps = _over_patches(_numpy(scores), model)
+    titles = [f"head {head}" for head in range(maps.shape[1])]
+    return plot_attention_over_images(images, maps, path, titles)
+
+
+def _over_patches(scores, model):
+    """Of `(..., T, T)`, what is read of each patch: `(..., rows, columns)`."""
+    before = model.num_prefix_tokens
+    read = scores[..., 0, before:] if before else scores.mean(-2)
+    return read.reshape(*read.shape[:-1], *model.grid_shape)
+
+
 def plot_attention_over_images(
     images,
     maps,

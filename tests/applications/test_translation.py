@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 
+from applications.common import folders
 from applications.translation import (
     compare,
     evaluate,
@@ -63,7 +64,7 @@ def copy_run(smoke, folder, path=None, skip_bad_rows=False, seed=0, **changes):
     shutil.copytree(smoke, folder, ignore=shutil.ignore_patterns("logs"))
     recipe = dataclasses.replace(RECIPES["smoke"], **changes)
     about = run_folder.description("smoke", recipe, path, seed, skip_bad_rows)
-    run_folder.write_json(folder / "recipe.json", about)
+    folders.write_json(folder / "recipe.json", about)
     return folder
 
 
@@ -705,7 +706,7 @@ def put_runs(smoke, output, seeds=(0,)):
 def change_metrics(run, change):
     metrics = read_metrics(run)
     change(metrics["results"])
-    run_folder.write_json(run / "metrics.json", metrics)
+    folders.write_json(run / "metrics.json", metrics)
 
 
 def test_the_comparison_shows_finished_runs(smoke, tmp_path, capsys):

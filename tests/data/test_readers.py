@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from keras_attention.data import readers
+from keras_attention.data import tfds_sets
 from keras_attention.data.readers import (
     SkippedRow,
     read_aligned,
@@ -219,7 +219,7 @@ def test_the_sets_that_are_named_have_pairs(tfds, monkeypatch, name, sides):
         texts = {language: [f"{language} text"] for language in sides}
         return tf.data.Dataset.from_tensor_slices(texts)
 
-    monkeypatch.setattr(readers, "_answers", lambda host: True)
+    monkeypatch.setattr(tfds_sets, "_answers", lambda host: True)
     with tfds.testing.mock_data(as_dataset_fn=as_dataset):
         pairs, _ = read_tfds(name)
         back, _ = read_tfds(name, source=sides[1])
@@ -228,7 +228,7 @@ def test_the_sets_that_are_named_have_pairs(tfds, monkeypatch, name, sides):
 
 
 def test_random_examples_of_a_mocked_set_are_pairs(tfds, monkeypatch):
-    monkeypatch.setattr(readers, "_answers", lambda host: True)
+    monkeypatch.setattr(tfds_sets, "_answers", lambda host: True)
     with tfds.testing.mock_data(num_examples=5):
         pairs, skipped = read_tfds("opus", on_error="skip")
     assert len(pairs) + len(skipped) == 5
@@ -259,7 +259,7 @@ def test_a_set_that_cannot_be_downloaded_fails_at_once(
     with pytest.raises(ValueError, match="no answer from www.phontron.com"):
         read_tfds(name, data_dir=tmp_path)
     # The host answers, but not for the file.
-    monkeypatch.setattr(readers, "_answers", lambda host: True)
+    monkeypatch.setattr(tfds_sets, "_answers", lambda host: True)
     downloader = sys.modules["tensorflow_datasets.core.download.downloader"]
     retries = downloader.MAX_RETRIES
     with pytest.raises(ValueError, match=f"ConnectionError.*tfds build {name}"):

@@ -1,11 +1,10 @@
-"""What the commands of this folder share. Imports no backend."""
+"""What the commands of all applications share. Imports no backend."""
 
 import argparse
 import contextlib
 import os
 import sys
-
-from applications.translation.recipes import RECIPES
+from pathlib import Path
 
 
 def positive(text):
@@ -17,10 +16,10 @@ def positive(text):
     return int(text)
 
 
-def add_recipe(parser):
-    """Adds what tells one training run from another, but for its seed."""
+def add_recipe(parser, recipes):
+    """Adds the choice of a recipe, and changes to it."""
     parser.add_argument(
-        "--recipe", default="demo", help=f"one of {', '.join(RECIPES)}"
+        "--recipe", default="demo", help=f"one of {', '.join(recipes)}"
     )
     parser.add_argument(
         "--set",
@@ -31,64 +30,30 @@ def add_recipe(parser):
         metavar="FIELD=VALUE",
         help="change choices of the recipe",
     )
-    add_data(parser, "to train and test on")
 
 
-def add_data(parser, purpose):
-    """Adds the ways to name sentence pairs."""
+def add_run(parser):
+    """Adds where a run goes, and how."""
     parser.add_argument(
-        "--data",
-        help=f"pairs {purpose}: a UTF-8 file with one `source TAB target` per "
-        "line, tfds:NAME for a set of tensorflow-datasets, or "
-        "tfds:NAME,SOURCE,TARGET to choose its languages",
+        "--output", type=Path, help="run folder; runs/RECIPE if left out"
     )
-    for side in ("source", "target"):
-        parser.add_argument(
-            f"--{side}-file",
-            metavar="FILE",
-            help=f"the {side} side of line-aligned pairs, instead of --data",
-        )
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--skip-bad-rows",
+        "--resume",
         action="store_true",
-        help="leave out rows that hold no pair, and tell which",
+        help="go on with a run that was stopped, given the same arguments",
     )
-
-
-def data_of(options):
-    """The pairs that are named: a path, two paths, `tfds:...` or None."""
-    sides = options.source_file, options.target_file
-    if sides == (None, None):
-        if options.data == "tfds:":
-            raise ValueError(
-                "A set of tensorflow-datasets must be named. Received: --data "
-                "tfds:. Use for example tfds:ted_hrlr_translate/pt_to_en."
-            )
-        return options.data
-    if None in sides or options.data is not None:
-        given = [
-            name
-            for name, value in (
-                ("--data", options.data),
-                ("--source-file", sides[0]),
-                ("--target-file", sides[1]),
-            )
-            if value is not None
-        ]
-        raise ValueError(
-            "Pairs come from --data, or from --source-file together with "
-            f"--target-file. Received: {' and '.join(given)}."
-        )
-    return sides
-
-
-def data_arguments(data):
-    """The arguments that name the pairs again."""
-    if data is None:
-        return []
-    if isinstance(data, tuple):
-        return ["--source-file", data[0], "--target-file", data[1]]
-    return ["--data", data]
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a run in the folder"
+    )
+    add_threads(parser)
+    parser.add_argument(
+        "--verbose",
+        type=int,
+        choices=(0, 1, 2),
+        default=1,
+        help="0: no progress, 1: a bar, 2: a line per epoch",
+    )
 
 
 def add_threads(parser):

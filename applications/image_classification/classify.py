@@ -1,0 +1,95 @@
+"""Tells what pictures show, by the model of a run folder.
+
+python -m applications.image_classification.classify runs/flowers a.jpg b.png \
+    --rollout seen.png
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from applications.common import command
+from applications.image_classification import runs
+
+
+def make_parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m applications.image_classification.classify",
+        description="Tells what pictures show.",
+    )
+    parser.add_argument("run_folder", type=Path)
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument(
+        "--top", type=command.positive, default=3, help="classes told of each"
+    )
+    parser.add_argument(
+        "--rollout", type=Path, metavar="FILE", help="draw what was read"
+    )
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        metavar="FOLDER",
+        help="of a segmentation: where masks go, a .png for each picture",
+    )
+    command.add_threads(parser)
+    return parser
+
+
+def main(arguments=None):
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    with command.clean_errors(parser):
+        command.limit_threads(options.threads)
+        command.require("PIL")
+        model, recipe, _, class_names = runs.read_run(options.run_folder)
+        segments = recipe.task == "segmentation"
+        if segments != (options.masks is not None) or (
+            segments and options.rollout
+        ):
+            raise ValueError(
+                "A segmentation writes --masks, a classification may draw its "
+                f"--rollout. Received: a run with task={recipe.task}, --masks "
+                f"{options.masks}, --rollout {options.rollout}."
+            )
+        if segments:
+            write_masks(model, options.pictures, options.masks, class_names)
+        else:
+            images = model.image_processor(options.pictures)
+            tell(model, images, options, class_names)
+
+
+def tell(model, images, options, class_names):
+    """Prints the likeliest classes of each picture."""
+    logits = np.asarray(model.predict_on_batch(images), "float64")
+    shares = np.exp(logits - np.logaddexp.reduce(logits, -1, keepdims=True))
+    for path, share in zip(options.pictures, shares, strict=True):
+        best = np.argsort(-share)[: options.top]
+        told = ", ".join(
+            f"{class_names[i]} {100 * share[i]:.1f} %" for i in best
+        )
+        print(f"{path}: {told}")
+    if options.rollout is not None:
+        visualization = importlib.import_module("keras_attention.visualization")
+        visualization.plot_rollout(model, images, options.rollout)
+
+
+def write_masks(model, paths, folder, class_names):
+    """Writes the class of each pixel, and prints the share of each class."""
+    image = importlib.import_module("PIL.Image")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, mask in zip(paths, model.segment(paths), strict=True):
+        written = folder / f"{path.stem}.png"
+        image.fromarray(np.asarray(mask, "uint8")).save(written)
+        classes, counts = np.unique(mask, return_counts=True)
+        told = ", ".join(
+            f"{class_names[i]} {100 * n / mask.size:.1f} %"
+            for i, n in zip(classes, counts, strict=True)
+        )
+        print(f"{path}: {told}; {written}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

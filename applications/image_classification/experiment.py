@@ -1,0 +1,352 @@
+"""One run of a recipe: its model, its batches, its training."""
+
+import time
+
+import keras
+import numpy as np
+
+from applications.common import training
+from keras_attention import layers
+from keras_attention.callbacks import BestWeights
+from keras_attention.data import ImageBatches, ImageProcessor
+from keras_attention.models import ViT, ViTSegmenter
+from keras_attention.ops import checks
+from keras_attention.optimizers import LayerwiseAdamW
+
+IGNORED = 255  # in masks
+SIZES = "patch_size", "num_layers", "hidden_dim", "num_heads", "pooling"
+
+
+class Clock(keras.callbacks.Callback):
+    """Adds the seconds of training so far to the logs.
+
+    Args:
+        history: The logs of epochs before this training.
+    """
+
+    def __init__(self, history):
+        super().__init__()
+        self.before = history[-1] if history else {}
+
+    def on_train_begin(self, logs=None):
+        self.begin = {
+            "seconds": (time.monotonic, time.monotonic()),
+            "cpu_seconds": (time.process_time, time.process_time()),
+        }
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, (clock, begin) in self.begin.items():
+            logs[name] = self.before.get(name, 0.0) + clock() - begin
+
+
+def make_model(recipe, num_classes, weights=None, steps=1000):
+    """The compiled model of a recipe.
+
+    Args:
+        recipe: A `Recipe`.
+        num_classes: How many classes.
+        weights: What `from_preset` reads trained weights from.
+        steps: Training steps, unless there is a budget.
+    """
+    if recipe.system == "vit":
+        model = make_vit(recipe, num_classes, weights)
+        freeze(recipe, model)
+    elif weights is not None:
+        raise ValueError(
+            "Weights are read into a ViT of ours. Received: system="
+            f"{recipe.system}, --weights {weights}."
+        )
+    elif recipe.system == "keras_hub":
+        model = keras_hub_vit(recipe, num_classes)
+    else:
+        model = bag_of_patches(recipe, num_classes)
+    if recipe.task == "segmentation":
+        loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, ignore_class=IGNORED
+        )
+        metrics = [
+            keras.metrics.MeanIoU(
+                num_classes,
+                ignore_class=IGNORED,
+                sparse_y_pred=False,
+                name="mean_iou",
+            )
+        ]
+    else:
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        )
+        metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+    model.compile(
+        make_optimizer(recipe, model, steps),
+        loss,
+        metrics=metrics,
+        jit_compile=recipe.jit_compile,
+    )
+    return model
+
+
+def sides(recipe, image_shape):
+    """Height and width of the pictures that a model sees."""
+    size = recipe.image_size or image_shape[:2]
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def sizes_of(recipe):
+    """The constructor arguments of `ViT` that a recipe changes."""
+    sizes = {name: getattr(recipe, name) for name in SIZES}
+    sizes = {name: size for name, size in sizes.items() if size is not None}
+    if recipe.hidden_dim is not None:
+        sizes["intermediate_dim"] = 4 * recipe.hidden_dim
+    return sizes
+
+
+def make_vit(recipe, num_classes, weights=None):
+    """A ViT or a segmenter, from a preset's size or from weights."""
+    options = dict(
+        dropout=recipe.dropout,
+        stochastic_depth=recipe.stochastic_depth,
+        dtype=recipe.precision,
+    )
+    if recipe.task == "segmentation":
+        make = ViTSegmenter.from_preset
+        options["decoder"] = recipe.decoder
+    else:
+        make = ViT.from_preset
+    if weights is not None:
+        fixed = [x for x in sizes_of(recipe) if x != "patch_size"]
+        if fixed:
+            raise ValueError(
+                "Weights say the size of their model. Received: --weights "
+                f"{weights} with {', '.join(fixed)}. Leave these out."
+            )
+        if recipe.image_size is not None:
+            # The number of channels is that of the weights.
+            options["image_shape"] = (*sides(recipe, ()), 3)
+        return make(
+            weights,
+            num_classes=num_classes,
+            patch_size=recipe.patch_size,
+            **options,
+        )
+    shape = ViT.presets[preset_of(recipe)].get("image_shape", (224, 224, 3))
+    height, width = sides(recipe, shape)
+    return make(
+        recipe.preset,
+        num_classes=num_classes,
+        image_shape=(height, width, 3),
+        image_processor=ImageProcessor((height, width)),
+        **sizes_of(recipe),
+        **options,
+    )
+
+
+def preset_of(recipe):
+    return checks.one_of(recipe.preset, "preset", tuple(ViT.presets))
+
+
+def size_of_preset(recipe):
+    """All sizes of the preset, as the recipe changes them."""
+    return {
+        "image_shape": (224, 224, 3),
+        **ViT.presets[preset_of(recipe)],
+        **sizes_of(recipe),
+    }
+
+
+def keras_hub_vit(recipe, num_classes):
+    """keras-hub's ViT of the same size, with a class token."""
+    # Here, as no other part of a run needs it.
+    import keras_hub
+
+    sizes = size_of_preset(recipe)
+    patch = sizes["patch_size"]
+    backbone = keras_hub.models.ViTBackbone(
+        image_shape=(*sides(recipe, sizes["image_shape"]), 3),
+        patch_size=(patch, patch),
+        num_layers=sizes["num_layers"],
+        num_heads=sizes["num_heads"],
+        hidden_dim=sizes["hidden_dim"],
+        mlp_dim=sizes["intermediate_dim"],
+        dropout_rate=recipe.dropout,
+        dtype=recipe.precision,
+    )
+    return keras_hub.models.ViTImageClassifier(
+        backbone, num_classes, dtype=recipe.precision
+    )
+
+
+def bag_of_patches(recipe, num_classes):
+    """The same size without attention: no patch knows of another."""
+    sizes = size_of_preset(recipe)
+    images = keras.Input((*sides(recipe, sizes["image_shape"]), 3))
+    x = layers.PatchEmbedding(sizes["patch_size"], sizes["hidden_dim"])(images)
+    x = x + layers.PositionEmbedding(x.shape[1])(x)
+    for _ in range(sizes["num_layers"]):
+        y = keras.layers.LayerNormalization()(x)
+        x = x + layers.FeedForward(sizes["intermediate_dim"])(y)
+    x = keras.layers.LayerNormalization()(x)
+    # The mean of what each patch says by itself.
+    x = keras.layers.Dense(num_classes, kernel_initializer="zeros")(x)
+    return keras.Model(images, keras.ops.mean(x, axis=1))
+
+
+def freeze(recipe, model):
+    """Leaves those parts trainable that the recipe trains."""
+    if recipe.trainable == "head":
+        model.freeze()
+    elif recipe.trainable == "lora":
+        model.enable_lora(recipe.lora_rank)
+        for layer in model.layers:
+            if model.depth_of(layer.name) > model.depth_of("norm"):
+                layer.trainable = True
+    elif recipe.freeze_blocks is not None:
+        model.freeze(recipe.freeze_blocks)
+
+
+def make_optimizer(recipe, model, steps):
+    accumulation = recipe.gradient_accumulation
+    options = dict(
+        weight_decay=recipe.weight_decay,
+        global_clipnorm=recipe.clipnorm,
+        use_ema=recipe.ema is not None,
+        ema_momentum=recipe.ema or 0.99,
+        gradient_accumulation_steps=accumulation,
+    )
+    rate = training.make_learning_rate(recipe, steps // (accumulation or 1))
+    if recipe.layer_decay is None:
+        optimizer = keras.optimizers.AdamW(rate, **options)
+    else:
+        factors = model.learning_rate_factors(recipe.layer_decay)
+        optimizer = LayerwiseAdamW(rate, factors, **options)
+    # Kernels alone decay.
+    optimizer.exclude_from_weight_decay(
+        var_list=[
+            x for x in model.trainable_variables if "kernel" not in x.path
+        ]
+    )
+    return optimizer
+
+
+def make_augmentation(recipe):
+    """The layers that a recipe names."""
+    makers = {
+        "flip": lambda: keras.layers.RandomFlip("horizontal"),
+        "shift": lambda: keras.layers.RandomTranslation(0.1, 0.1),
+        "zoom": lambda: keras.layers.RandomZoom((-0.3, 0.1)),
+        "rotate": lambda: keras.layers.RandomRotation(0.05),
+        "rand_augment": keras.layers.RandAugment,
+        "erasing": lambda: keras.layers.RandomErasing((0.0, 1.0)),
+        "mixup": keras.layers.MixUp,
+        "cutmix": keras.layers.CutMix,
+    }
+    return [makers[name]() for name in recipe.augmentation]
+
+
+def make_batches(recipe, processor, splits, seed=0, first_epoch=0):
+    """Batches to train on, and those to validate and to test on."""
+    options = dict(
+        num_classes=len(splits.class_names),
+        image_processor=processor,
+        batch_size=recipe.batch_size,
+        masks=recipe.task == "segmentation",
+        ignore_class=IGNORED,
+        one_hot=recipe.task == "classification",
+        workers=recipe.workers,
+    )
+    train = ImageBatches(
+        splits.train,
+        augmentation=make_augmentation(recipe),
+        seed=seed,
+        initial_epoch=first_epoch,
+        **options,
+    )
+    return train, *(
+        ImageBatches(x, shuffle=False, **options)
+        for x in (splits.validation, splits.test)
+    )
+
+
+def make_callbacks(recipe, folder):
+    """Callbacks for `fit`; the last one resumes."""
+    if recipe.ema is not None:
+        # The average of the weights is validated, and stays at the end.
+        callbacks = training.make_callbacks(recipe, folder)
+        return [keras.callbacks.SwapEMAWeights(), *callbacks]
+    best = BestWeights(watched(recipe), mode="max")
+    return training.make_callbacks(recipe, folder, best)
+
+
+def watched(recipe):
+    """The log by which epochs are compared."""
+    segments = recipe.task == "segmentation"
+    return "val_mean_iou" if segments else "val_accuracy"
+
+
+def evaluate(recipe, model, batches):
+    """Scores of a model on batches in their order, and its answers.
+
+    Returns:
+        A dict of numbers, and the class of each picture, or for each pixel of
+        the first batch's.
+    """
+    classes = batches.num_classes
+    confusion = np.zeros((classes, classes), "int64")
+    answers, top, nats = [], 0, 0.0
+    for index in range(batches.num_batches):
+        images, targets = batches[index]
+        logits = np.asarray(
+            keras.ops.convert_to_numpy(model.predict_on_batch(images)),
+            "float64",
+        )
+        found = logits.argmax(-1)
+        right = targets if batches.masks else targets.argmax(-1)
+        counted = right != IGNORED if batches.masks else slice(None)
+        pairs = classes * right[counted] + found[counted]
+        confusion += np.bincount(pairs.ravel(), minlength=classes**2).reshape(
+            classes, classes
+        )
+        if batches.masks and index == 0 or not batches.masks:
+            answers.append(found)
+        if not batches.masks:
+            top += (np.argsort(-logits, -1)[:, :5] == right[:, None]).sum()
+            chosen = np.take_along_axis(logits, right[:, None], -1)[:, 0]
+            nats += (np.logaddexp.reduce(logits, -1) - chosen).sum()
+    results = scores(confusion, batches.masks)
+    if not batches.masks:
+        number = len(batches.examples)
+        results["nats_per_image"] = float(nats / number)
+        if classes > 5:
+            results["top_5_accuracy"] = float(top / number)
+    return results, np.concatenate(answers)
+
+
+def scores(confusion, masks):
+    """What a table of true (rows) and found classes says."""
+    right, true, found = (
+        confusion.diagonal(),
+        *(confusion.sum(axis) for axis in (1, 0)),
+    )
+    number, total = int(confusion.sum()), right.sum()
+    accuracy = float(total / number)
+    if masks:
+        union = true + found - right
+        there = union > 0
+        ious = right[there] / union[there]
+        return {
+            "pixels": number,
+            "pixel_accuracy": accuracy,
+            "mean_iou": float(ious.mean()),
+            "iou_by_class": dict(
+                zip(np.flatnonzero(there).tolist(), ious.tolist(), strict=True)
+            ),
+        }
+    return {
+        "images": number,
+        "accuracy": accuracy,
+        # Half of the 95 % interval of a share.
+        "accuracy_confidence": float(
+            1.96 * (accuracy * (1 - accuracy) / number) ** 0.5
+        ),
+        "accuracy_by_class": (right / np.maximum(true, 1)).tolist(),
+    }

@@ -1,0 +1,265 @@
+"""What was chosen for each training run. Change a choice with `--set`."""
+
+from dataclasses import dataclass, replace
+
+from applications.common import choices
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The choices of one run.
+
+    Args:
+        dataset: `"corner_match"`, `"glyphs"` or `"shapes"`, generated, or
+            `"named"`, the one that `--data` names.
+        task: `"classification"`, or `"segmentation"`: a class for each pixel.
+        train_images: Generated pictures to train on.
+        validation_images: Generated pictures to choose the best epoch by.
+        test_images: Generated pictures to test on.
+        validation_share: Share of the training pictures, of each class, that
+            validate, where the data do not say which; as many test.
+        system: `"vit"`; or what it is compared with: `"bag_of_patches"`, the
+            same without attention, or `"keras_hub"`, keras-hub's ViT.
+        preset: Size of the model, one of the presets of `ViT`; `--weights`
+            names a trained one instead.
+        image_size: Height and width, or one number for both; None is that of
+            the preset or the weights, whose positions are resampled to any
+            other.
+        patch_size: Side of a patch; None is the preset's, here and below.
+        num_layers: Blocks.
+        hidden_dim: Size of a token; the feed-forward is four times as wide.
+        num_heads: Heads.
+        pooling: What is classified; see `ViT`.
+        decoder: Of a segmentation: `"mask_transformer"` or `"linear"`.
+        num_classes: Classes in the masks that `--data` names.
+        stochastic_depth: Rate of the last block.
+        dropout: Share dropped in the blocks.
+        trainable: `"all"`, `"head"` (a linear probe) or `"lora"` (low-rank
+            updates of the attention, and the head).
+        freeze_blocks: So many blocks, and the embeddings, stay as they are.
+        lora_rank: Rank of the updates.
+        layer_decay: Factor of the learning rate from a block to the one
+            before it.
+        augmentation: Names out of `AUGMENTATIONS`, in their order.
+        label_smoothing: Share of each label that goes to all classes alike.
+        batch_size: Pictures per step.
+        gradient_accumulation: Steps whose gradients are averaged for one
+            update.
+        epochs: Passes over the training pictures.
+        budget_minutes: Time to train for, instead of `epochs`.
+        budget_clock: Whose time: `"cpu"`, of all threads together, or
+            `"wall"`.
+        learning_rate: AdamW's highest; it rises linearly and then falls along
+            a cosine to 0.
+        warmup_steps: Updates until it is reached.
+        weight_decay: AdamW's; kernels alone decay.
+        clipnorm: Largest norm of all gradients together.
+        ema: Momentum of the average of weights that validation and test take;
+            None takes the weights of the best epoch.
+        precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
+        workers: Threads that read pictures.
+        jit_compile: Whether XLA compiles the training step; `"auto"` leaves
+            it to Keras.
+    """
+
+    dataset: str = "corner_match"
+    task: str = "classification"
+    train_images: int = 20000
+    validation_images: int = 1000
+    test_images: int = 2000
+    validation_share: float = 0.1
+    system: str = "vit"
+    preset: str = "vit_tiny"
+    image_size: int | tuple | None = None
+    patch_size: int | None = None
+    num_layers: int | None = None
+    hidden_dim: int | None = None
+    num_heads: int | None = None
+    pooling: str | None = None
+    decoder: str = "mask_transformer"
+    num_classes: int | None = None
+    stochastic_depth: float = 0.0
+    dropout: float = 0.0
+    trainable: str = "all"
+    freeze_blocks: int | None = None
+    lora_rank: int = 8
+    layer_decay: float | None = None
+    augmentation: tuple[str, ...] = ()
+    label_smoothing: float = 0.0
+    batch_size: int = 64
+    gradient_accumulation: int | None = None
+    epochs: int = 8
+    budget_minutes: float | None = None
+    budget_clock: str = "cpu"
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.05
+    clipnorm: float | None = 1.0
+    ema: float | None = None
+    precision: str = "float32"
+    workers: int = 1
+    jit_compile: bool | str = "auto"
+
+
+# A small ViT for pictures of 32 by 32 pixels.
+SMALL = dict(patch_size=8, num_layers=4, hidden_dim=64, num_heads=4)
+
+# Pictures of your own, from nothing: strong augmentation stands in for the
+# millions of pictures that a ViT otherwise needs (Touvron et al., 2021, table
+# 9; Steiner et al., 2022).
+SCRATCH = Recipe(
+    dataset="named",
+    preset="vit_tiny",
+    image_size=64,
+    patch_size=8,
+    hidden_dim=192,
+    num_heads=3,
+    num_layers=6,
+    stochastic_depth=0.1,
+    augmentation=("flip", "shift", "rand_augment", "mixup", "cutmix"),
+    label_smoothing=0.1,
+    epochs=100,
+    learning_rate=1e-3,
+    warmup_steps=500,
+    ema=0.999,
+)
+
+# From published weights, as Steiner et al. (2022, section 3.3) fine-tune, but
+# with AdamW.
+FINE_TUNE = Recipe(
+    dataset="named",
+    preset="vit_b_16",
+    augmentation=("flip",),
+    batch_size=32,
+    epochs=10,
+    learning_rate=1e-4,
+    warmup_steps=100,
+    layer_decay=0.75,
+    label_smoothing=0.1,
+)
+
+RECIPES = {
+    # Two minutes on two cores: the marks in two corners, the same or not?
+    "demo": Recipe(**SMALL),
+    # Seconds.
+    "smoke": Recipe(
+        dataset="glyphs",
+        train_images=2000,
+        validation_images=200,
+        test_images=200,
+        patch_size=8,
+        num_layers=2,
+        hidden_dim=48,
+        num_heads=4,
+        epochs=6,
+        batch_size=32,
+        warmup_steps=30,
+    ),
+    # Ten signs anywhere in the picture.
+    "glyphs": Recipe(dataset="glyphs", **SMALL),
+    # Discs, squares and triangles, and the pixels that they cover.
+    "shapes": Recipe(
+        dataset="shapes",
+        task="segmentation",
+        train_images=4000,
+        validation_images=400,
+        test_images=400,
+        **{**SMALL, "patch_size": 4},
+    ),
+    "scratch": SCRATCH,
+    "fine_tune": FINE_TUNE,
+    "linear_probe": replace(
+        FINE_TUNE,
+        trainable="head",
+        layer_decay=None,
+        learning_rate=1e-3,
+        weight_decay=1e-4,
+    ),
+    # The same weights at a larger size; less is left to learn.
+    "resolution": replace(
+        FINE_TUNE, image_size=384, epochs=3, learning_rate=3e-5
+    ),
+    "segment": replace(
+        FINE_TUNE,
+        task="segmentation",
+        label_smoothing=0.0,
+        learning_rate=3e-4,
+        stochastic_depth=0.1,
+    ),
+}
+AUGMENTATIONS = (
+    "flip",
+    "shift",
+    "zoom",
+    "rotate",
+    "rand_augment",
+    "erasing",
+    "mixup",
+    "cutmix",
+)
+SHARES = "validation_share", "stochastic_depth", "dropout", "label_smoothing"
+CHOICES = {
+    "dataset": ("corner_match", "glyphs", "shapes", "named"),
+    "task": ("classification", "segmentation"),
+    "system": ("vit", "bag_of_patches", "keras_hub"),
+    "decoder": ("mask_transformer", "linear"),
+    "trainable": ("all", "head", "lora"),
+    "budget_clock": ("cpu", "wall"),
+    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "jit_compile": (True, False, "auto"),
+}
+
+
+def make_recipe(name: str, changes: list[str] = ()) -> Recipe:
+    """A recipe of `RECIPES` with some fields changed.
+
+    Args:
+        name: Its name.
+        changes: Strings of the form `field=value`.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ValueError: If there is no such recipe or field, or a value does not
+            suit its field.
+
+    Examples:
+        >>> make_recipe("demo", ["epochs=3", "hidden_dim=48"]).hidden_dim
+        48
+    """
+    recipe = choices.choose(RECIPES, name, changes)
+    check_recipe(recipe)
+    return recipe
+
+
+def check_recipe(recipe):
+    """Refuses what no part of a run would refuse in clearer words."""
+    choices.check(recipe, {**CHOICES}, (*SHARES, "weight_decay", "image_size"))
+    unknown = [x for x in recipe.augmentation if x not in AUGMENTATIONS]
+    if unknown:
+        raise ValueError(
+            f"`augmentation` must be names out of {', '.join(AUGMENTATIONS)}. "
+            f"Received: {', '.join(map(str, unknown))}."
+        )
+    segments = recipe.task == "segmentation"
+    if segments != (recipe.dataset == "shapes") and recipe.dataset != "named":
+        raise ValueError(
+            "The generated set `shapes` has masks, the others have labels. "
+            f"Received: task={recipe.task}, dataset={recipe.dataset}."
+        )
+    for field, value in (
+        ("label_smoothing", recipe.label_smoothing),
+        ("mixup or cutmix", {"mixup", "cutmix"} & {*recipe.augmentation}),
+        ("system", recipe.system != "vit"),
+    ):
+        if segments and value:
+            raise ValueError(
+                f"A segmentation is trained without {field}. Received: "
+                f"task=segmentation. Leave it out."
+            )
+    if recipe.system != "vit" and recipe.trainable != "all":
+        raise ValueError(
+            "Only a ViT of ours is trained in parts. Received: system="
+            f"{recipe.system}, trainable={recipe.trainable}."
+        )

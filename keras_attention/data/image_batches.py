@@ -1,0 +1,236 @@
+"""From pictures with labels or masks to batches that `fit` trains on."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_attention.data.epochs import EpochBatches
+from keras_attention.data.image_processor import ImageProcessor, one_size
+from keras_attention.data.picture_files import read_mask, read_picture
+from keras_attention.ops import checks
+
+# They blend the targets of two pictures, which takes vectors of shares.
+MIXING = (keras.layers.MixUp, keras.layers.CutMix)
+
+
+class ImageBatches(EpochBatches):
+    """Batches of pictures with their labels or masks, augmented.
+
+    Each batch is `(images, targets)`:
+
+        images   (B, height, width, 3) float32, scaled by the processor
+        targets  (B,) int32                    labels
+                 (B, num_classes) float32      labels, with `one_hot`
+                 (B, height, width) int32      masks, with `masks`
+
+    Pictures are read and resized by threads while the model trains on the
+    batches before. Augmentation then works on a whole batch, before it is
+    scaled, with Keras's own layers; masks go through the same flips and
+    shifts. All of it is a function of `seed`, the epoch and the batch alone,
+    and so the same after a resume. Call `fit(batches, shuffle=False)`; a
+    resumed run passes its first epoch as `initial_epoch` here and to `fit`.
+
+    Args:
+        examples: Pairs of a picture and its label, or its mask: a list, or
+            anything that has a length and is indexed. Pictures as an
+            `ImageProcessor` takes them, labels integers from 0.
+        num_classes: How many classes there are.
+        image_processor: Resizes, crops and scales; `model.image_processor`
+            does what a model's weights expect. None leaves sizes as they are
+            and scales to [-1, 1].
+        batch_size: Pictures per batch.
+        masks: Whether the second of a pair is a mask.
+        ignore_class: The class in masks that counts for none, beside those
+            from 0.
+        augmentation: Layers that are called on batches, values from 0 to 255,
+            one after the other, such as `keras.layers.RandAugment()`. With
+            `MixUp` and `CutMix`, `one_hot` must be set.
+        one_hot: Whether labels are vectors, for `CategoricalCrossentropy`.
+        shuffle: Whether the order changes from epoch to epoch; the last batch
+            is then filled up with pictures from the epoch's beginning, so
+            that all batches have one shape.
+        seed: Seed of order and augmentation.
+        initial_epoch: The epoch to begin with.
+        workers: Threads that read pictures.
+
+    Raises:
+        ValueError: There are no examples, a label is outside the classes (also
+            in a mask, when its batch is read), a mask has another size than
+            its picture, a file cannot be read (the error names it), or
+            options do not go together.
+
+    Examples:
+        >>> import numpy as np
+        >>> from keras_attention.data import ImageBatches, synthetic
+        >>> pictures, labels = synthetic.glyphs(10)
+        >>> batches = ImageBatches(
+        ...     list(zip(pictures, labels)),
+        ...     num_classes=10,
+        ...     batch_size=4,
+        ...     augmentation=[keras.layers.RandomFlip("horizontal")],
+        ... )
+        >>> batches.num_batches
+        3
+        >>> images, targets = batches[0]
+        >>> images.shape, targets.shape
+        ((4, 32, 32, 3), (4,))
+    """
+
+    def __init__(
+        self,
+        examples: Sequence,
+        num_classes: int,
+        image_processor: ImageProcessor | None = None,
+        batch_size: int = 64,
+        masks: bool = False,
+        ignore_class: int | None = 255,
+        augmentation: Sequence[keras.layers.Layer] = (),
+        one_hot: bool = False,
+        shuffle: bool = True,
+        seed: int = 0,
+        initial_epoch: int = 0,
+        workers: int = 1,
+    ):
+        checks.positive_int(num_classes, "num_classes")
+        checks.positive_int(batch_size, "batch_size")
+        checks.positive_int(workers, "workers")
+        checks.non_negative_int(seed, "seed")
+        if not len(examples):
+            raise ValueError(
+                "There must be pictures to make batches of. Received: no "
+                "examples."
+            )
+        if masks and one_hot:
+            raise ValueError(
+                "Labels become vectors, masks stay classes. Received: "
+                "masks=True, one_hot=True. Use a sparse loss."
+            )
+        mixing = any(isinstance(layer, MIXING) for layer in augmentation)
+        if mixing and not one_hot:
+            raise ValueError(
+                "MixUp and CutMix blend labels, which must be vectors. "
+                "Received: one_hot=False. Pass one_hot=True and compile with "
+                "`CategoricalCrossentropy`."
+            )
+        super().__init__(-(-len(examples) // batch_size))
+        self.examples, self.num_classes = examples, num_classes
+        self.image_processor = image_processor or ImageProcessor()
+        self.batch_size, self.masks = batch_size, masks
+        self.ignore_class, self.augmentation = ignore_class, augmentation
+        self.one_hot, self.shuffle, self.seed = one_hot, shuffle, seed
+        self._generators = [
+            part.generator
+            for layer in augmentation
+            for part in layer._flatten_layers()
+            if hasattr(part, "generator")
+        ]
+        if not masks and isinstance(examples, list):
+            # Before any work is lost; of other sequences, when they are read.
+            for index, (_, label) in enumerate(examples):
+                self._check_label(label, index)
+        self._pool = ThreadPoolExecutor(workers)
+        self._pending: dict[tuple, Any] = {}
+        self._lock = threading.Lock()
+        self.set_epoch(initial_epoch)
+
+    def rows(self, index: int) -> np.ndarray:
+        """Which examples are in a batch of this epoch.
+
+        Args:
+            index: The batch.
+        """
+        order = np.arange(len(self.examples))
+        if self.shuffle:
+            rng = np.random.default_rng([self.seed, self._epoch])
+            rng.shuffle(order)
+        first = index * self.batch_size
+        rows = order[first : first + self.batch_size]
+        missing = self.batch_size - len(rows)
+        if self.shuffle and missing:
+            rows = np.concatenate([rows, np.resize(order, missing)])
+        return rows
+
+    def make_batch(self, index):
+        read = self._read_ahead(index)
+        pictures, targets = zip(*(x.result() for x in read), strict=True)
+        images = one_size(list(pictures))
+        if self.masks:
+            targets = np.stack(targets)
+        else:
+            targets = np.array(targets, "int32")
+        if self.one_hot:
+            targets = np.eye(self.num_classes, dtype="float32")[targets]
+        if self.augmentation:
+            images, targets = self._augment(images, targets, index)
+        return self.image_processor.normalize(images), targets
+
+    def _read_ahead(self, index):
+        """The pictures of a batch, while those of the next are begun."""
+        epoch = self._epoch
+        with self._lock:
+            for i in range(index, min(index + 2, self._num_batches)):
+                if (epoch, i) not in self._pending:
+                    self._pending[epoch, i] = [
+                        self._pool.submit(self._read, int(row))
+                        for row in self.rows(i)
+                    ]
+            read = self._pending.pop((epoch, index))
+            for key in [k for k in self._pending if k != (epoch, index + 1)]:
+                del self._pending[key]
+        return read
+
+    def _read(self, row):
+        picture, target = self.examples[row]
+        processor = self.image_processor
+        if not self.masks:
+            return processor.pixels(picture), self._check_label(target, row)
+        picture, mask = read_picture(picture), read_mask(target)
+        if picture.size != mask.size:
+            raise ValueError(
+                "A mask must have the size of its picture. Received: "
+                f"{mask.size} for {picture.size} (width, height), example "
+                f"{row}."
+            )
+        classes = processor.mask(mask, self.ignore_class or 0)
+        known = (classes >= 0) & (classes < self.num_classes)
+        if self.ignore_class is not None:
+            known |= classes == self.ignore_class
+        if not known.all():
+            raise ValueError(
+                f"A mask must hold classes from 0 to {self.num_classes - 1}, "
+                f"or {self.ignore_class} for none. Received: "
+                f"{np.unique(classes[~known])[:5].tolist()} in example {row}."
+            )
+        return processor.pixels(picture), classes
+
+    def _check_label(self, label, row):
+        if not 0 <= label < self.num_classes or label != int(label):
+            raise ValueError(
+                f"Labels must be integers from 0 to {self.num_classes - 1}. "
+                f"Received: {label}, of example {row}. Check `num_classes`, "
+                "or how labels were read."
+            )
+        return label
+
+    def _augment(self, images, targets, index):
+        for i, generator in enumerate(self._generators):
+            rng = np.random.default_rng([self.seed, self._epoch, index, i])
+            state = rng.integers(2**32, size=2, dtype="uint32")
+            generator.state.assign(state)
+        name = "segmentation_masks" if self.masks else "labels"
+        data = {
+            "images": images.astype("float32"),
+            name: targets[..., None] if self.masks else targets,
+        }
+        for layer in self.augmentation:
+            data = layer(data, training=True)
+        images, targets = map(ops.convert_to_numpy, data.values())
+        if self.masks:
+            targets = targets[..., 0].round()
+        dtype = "float32" if self.one_hot else "int32"
+        return images.clip(0, 255), targets.astype(dtype)
