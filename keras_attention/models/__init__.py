@@ -6,6 +6,7 @@ from keras_attention.models.seq2seq_lstm import Seq2SeqLSTM
 from keras_attention.models.transformer import Transformer
 from keras_attention.models.translator import Translation
 from keras_attention.models.vit import ViT
+from keras_attention.models.vit_segmenter import ViTSegmenter
 
 __all__ = [
     "LuongNMT",
@@ -14,4 +15,5 @@ __all__ = [
     "Transformer",
     "Translation",
     "ViT",
+    "ViTSegmenter",
 ]
