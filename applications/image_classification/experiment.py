@@ -171,9 +171,14 @@ def keras_hub_vit(recipe, num_classes):
         dropout_rate=recipe.dropout,
         dtype=recipe.precision,
     )
-    return keras_hub.models.ViTImageClassifier(
-        backbone, num_classes, dtype=recipe.precision
+    model = keras_hub.models.ViTImageClassifier(
+        backbone,
+        num_classes,
+        pooling="gap" if recipe.pooling == "average" else "token",
+        dtype=recipe.precision,
     )
+    # Its own `fit` takes arrays and tf.data alone.
+    return keras.Model(model.input, model.output)
 
 
 def bag_of_patches(recipe, num_classes):

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_attention.data.image_processor import ImageProcessor, read_picture
+from keras_attention.data.image_processor import ImageProcessor
+from keras_attention.data.picture_files import read_picture
 from keras_attention.layers.prefix_tokens import PrefixTokens
 from keras_attention.layers.transformer_encoder_block import (
     TransformerEncoderBlock,
