@@ -102,7 +102,9 @@ class Recipe:
 
 
 # A small ViT for pictures of 32 by 32 pixels.
-SMALL = dict(patch_size=8, num_layers=4, hidden_dim=64, num_heads=4)
+SMALL = dict(
+    patch_size=8, num_layers=4, hidden_dim=64, num_heads=4, pooling="average"
+)
 
 # Pictures of your own, from nothing: strong augmentation stands in for the
 # millions of pictures that a ViT otherwise needs (Touvron et al., 2021, table
@@ -179,6 +181,21 @@ RECIPES = {
         budget_minutes=50.0,
         learning_rate=1e-3,
         warmup_steps=200,
+    ),
+    # A few hundred pictures; see transfer.py.
+    "transfer": Recipe(
+        dataset="named",
+        image_size=48,
+        patch_size=8,
+        num_layers=4,
+        hidden_dim=96,
+        num_heads=4,
+        pooling="average",
+        augmentation=("flip", "shift"),
+        label_smoothing=0.1,
+        batch_size=32,
+        epochs=40,
+        learning_rate=1e-3,
     ),
     "scratch": SCRATCH,
     "fine_tune": FINE_TUNE,
