@@ -4,9 +4,13 @@ import math
 
 import keras
 import numpy as np
+import pytest
 from keras import ops
 
 from keras_attention.models import ViT, ViTSegmenter
+
+# Keras's MeanIoU counts in int64, which JAX has not; int32 will do.
+on_jax = pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")
 
 K, D, N, P = 5, 16, 2, 4  # classes, features, heads, size of patches
 

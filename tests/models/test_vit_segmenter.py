@@ -13,6 +13,7 @@ from tests.models.segmenter_reference import (
     made,
     numpy,
     objective,
+    on_jax,
     pictures,
 )
 
@@ -136,6 +137,7 @@ def test_other_sizes_keep_the_weights(decoder):
         model.resize((12, 21, 3))
 
 
+@on_jax
 @decoders
 def test_layers_are_frozen_and_slowed_by_depth(decoder):
     model = made(decoder)

@@ -17,6 +17,7 @@ from tests.models.segmenter_reference import (
     made,
     numpy,
     objective,
+    on_jax,
     pictures,
 )
 
@@ -93,6 +94,7 @@ def test_a_large_map_is_made_a_few_rows_at_a_time(monkeypatch):
         np.testing.assert_array_equal(class_map(logits, 23, 31), expected)
 
 
+@on_jax
 def test_loss_and_metric_of_keras_leave_out_what_nobody_labelled():
     """A class that neither occurs nor is predicted is not in the mean."""
     rng = np.random.default_rng(0)
