@@ -186,6 +186,7 @@ def test_it_quantizes_and_takes_low_rank_updates(decoder, tmp_path):
     ("options", "message"),
     [
         (dict(num_classes=0), "num_classes=0"),
+        (dict(num_classes=1), "background as a class"),
         (dict(decoder="upernet"), "'mask_transformer', 'linear'. Received"),
         (dict(num_decoder_layers=0), "num_decoder_layers=0"),
         (dict(decoder_dropout=1.0), "decoder_dropout=1.0"),
