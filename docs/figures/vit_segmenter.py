@@ -1,6 +1,7 @@
 """Pictures of shapes, their masks, and what two decoders say of them."""
 
 import keras
+import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
@@ -45,18 +46,18 @@ def draw():
         "mask transformer": transformer.segment(images),
     }
     figure = Figure(figsize=(9, 6), layout="constrained")
-    axes = figure.subplots(len(rows), SHOWN)
-    for line, (name, shown) in zip(axes, rows.items(), strict=True):
-        for axis, values in zip(line, shown, strict=True):
-            image = axis.imshow(
-                values,
-                cmap=COLOURS,
-                vmin=-0.5,
-                vmax=3.5,
-                interpolation="nearest",
-            )
-            axis.set(xticks=[], yticks=[], ylabel=name)
-            axis.label_outer()
+    axes = figure.subplots(len(rows), 1)
+    for axis, (name, shown) in zip(axes, rows.items(), strict=True):
+        image = axis.imshow(
+            np.concatenate(shown, axis=1),  # side by side
+            cmap=COLOURS,
+            vmin=-0.5,
+            vmax=3.5,
+            interpolation="nearest",
+        )
+        for index in range(1, SHOWN):
+            axis.axvline(index * SIZE - 0.5, color="black", linewidth=0.8)
+        axis.set(xticks=[], yticks=[], ylabel=name)
     bar = figure.colorbar(image, ax=axes, ticks=range(len(NAMES)), shrink=0.5)
     bar.set_ticklabels(NAMES)
     return figure
