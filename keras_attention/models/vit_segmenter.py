@@ -53,8 +53,10 @@ class ViTSegmenter(LayerwiseModel):
     Args:
         encoder: A `ViT` without a head. Its layers and weights become this
             model's own: they are shared, not copied.
-        num_classes: Number of classes, K.
-        decoder: "mask_transformer" or "linear".
+        num_classes: Number of classes, K, the background among them.
+        decoder: "mask_transformer" or "linear". With two classes take the
+            second: the first's normalization over the classes leaves little
+            but which of two is the larger.
         num_decoder_layers: Blocks of the mask transformer, which have the
             encoder's size and number of heads.
         decoder_dropout: Share dropped in these blocks, of attention scores
@@ -380,6 +382,12 @@ def mask_transformer(
 
     Strudel et al., 2021, section 3.2 and equation 3.
     """
+    if num_classes == 1:
+        raise ValueError(
+            "`num_classes` must be at least 2 for a mask transformer, which "
+            "normalizes over the classes. Received: num_classes=1. Count the "
+            'background as a class, or take decoder="linear".'
+        )
     dim = tokens.shape[-1]
 
     def projection(name, **options):

@@ -18,6 +18,8 @@ def label(path):
     return str(path.relative_to(names.DOCS))
 
 
+# Keras's MeanIoU counts in int64, which JAX has not; int32 will do.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")
 @pytest.mark.parametrize("path", examples.pages(), ids=label)
 def test_a_page_prints_what_it_says(path):
     found = examples.mistakes(path)
