@@ -17,7 +17,8 @@ MARKS = np.array(
         )
     ]
 )
-CORNER = 8  # a mark lies somewhere within so many pixels of a corner
+CORNER = 8  # pixels around a mark
+JITTER = 2  # places of a mark in its corner, on each axis
 
 
 def corner_match(
@@ -65,7 +66,7 @@ def corner_match(
     for corner, marks in enumerate((first, second)):
         # The first in an upper corner, the second in a lower one.
         right = falling ^ corner
-        top, left = rng.integers(CORNER - 4, size=(2, num_images))
+        top, left = rng.integers(JITTER, size=(2, num_images))
         top += corner * (size - CORNER)
         left += right * (size - CORNER)
         at = np.arange(5)

@@ -1,0 +1,40 @@
+"""A ViT that several figures look into, trained once per build."""
+
+import functools
+
+import keras
+
+from keras_attention.data import ImageProcessor, synthetic
+from keras_attention.models import ViT
+
+
+@functools.cache
+def corner_model():
+    """A ViT that tells whether two corners show the same mark, and pictures."""
+    keras.utils.set_random_seed(0)
+    processor = ImageProcessor((32, 32))
+    images, labels = synthetic.corner_match(24000, seed=0)
+    model = ViT(
+        image_shape=(32, 32, 3),
+        patch_size=8,
+        num_layers=2,
+        hidden_dim=96,
+        num_heads=4,
+        intermediate_dim=384,
+        num_classes=2,
+        pooling="average",
+        image_processor=processor,
+    )
+    model.compile(
+        keras.optimizers.Adam(1e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    pixels = processor.normalize(images)
+    model.fit(pixels, labels, batch_size=128, epochs=2, verbose=0)
+    tests, labels = synthetic.corner_match(300, seed=1)
+    pixels = processor.normalize(tests)
+    _, accuracy = model.evaluate(pixels, labels, verbose=0)
+    if accuracy < 0.9:
+        raise RuntimeError(f"The model of the figures learned {accuracy:.2f}.")
+    return model, pixels[:3]
