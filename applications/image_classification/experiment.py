@@ -129,27 +129,26 @@ def make_vit(recipe, num_classes, weights=None):
             patch_size=recipe.patch_size,
             **options,
         )
-    shape = ViT.presets[preset_of(recipe)].get("image_shape", (224, 224, 3))
-    height, width = sides(recipe, shape)
+    height, width = sides(recipe, size_of_preset(recipe)["image_shape"])
     return make(
         recipe.preset,
         num_classes=num_classes,
         image_shape=(height, width, 3),
         image_processor=ImageProcessor((height, width)),
+        position_stddev=recipe.position_stddev,
+        head_initializer=recipe.head_initializer,
         **sizes_of(recipe),
         **options,
     )
-
-
-def preset_of(recipe):
-    return checks.one_of(recipe.preset, "preset", tuple(ViT.presets))
 
 
 def size_of_preset(recipe):
     """All sizes of the preset, as the recipe changes them."""
     return {
         "image_shape": (224, 224, 3),
-        **ViT.presets[preset_of(recipe)],
+        **ViT.presets[
+            checks.one_of(recipe.preset, "preset", tuple(ViT.presets))
+        ],
         **sizes_of(recipe),
     }
 

@@ -30,6 +30,9 @@ class Recipe:
         hidden_dim: Size of a token; the feed-forward is four times as wide.
         num_heads: Heads.
         pooling: What is classified; see `ViT`.
+        position_stddev: Standard deviation that positions begin with, where
+            no weights are read.
+        head_initializer: What the head begins with, where none are read.
         decoder: Of a segmentation: `"mask_transformer"` or `"linear"`.
         num_classes: Classes in the masks that `--data` names.
         stochastic_depth: Rate of the last block.
@@ -76,6 +79,8 @@ class Recipe:
     hidden_dim: int | None = None
     num_heads: int | None = None
     pooling: str | None = None
+    position_stddev: float = 0.3
+    head_initializer: str = "glorot_uniform"
     decoder: str = "mask_transformer"
     num_classes: int | None = None
     stochastic_depth: float = 0.0
@@ -179,7 +184,6 @@ RECIPES = {
         augmentation=("flip", "shift"),
         label_smoothing=0.1,
         budget_minutes=50.0,
-        learning_rate=1e-3,
         warmup_steps=200,
     ),
     # A few hundred pictures; see transfer.py.
