@@ -11,6 +11,7 @@ from PIL import Image
 
 from applications.image_classification import (
     classify,
+    curves,
     evaluate,
     experiment,
     runs,
@@ -451,7 +452,19 @@ def test_train_refuses_bad_pictures_before_it_trains(signs, tmp_path, capsys):
 
 
 def test_commands_import_no_backend_before_they_limit_threads():
-    names = "train, evaluate, classify, transfer"
+    names = "train, evaluate, classify, curves, transfer"
     code = f"from applications.image_classification import {names}; import sys;"
     code += " assert not {'keras', 'tensorflow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_runs_are_shown_beside_each_other(smoke, segmented, tmp_path, capsys):
+    figure = tmp_path / "curves.png"
+    curves.main([str(smoke), str(smoke), "--figure", str(figure)])
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 3 and "± " in printed
+    assert figure.is_file()
+    curves.main([str(segmented)])
+    assert "mIoU" in capsys.readouterr().out
+    text = refusal(capsys, curves.main, tmp_path)
+    assert "Train it, or name another folder" in text
