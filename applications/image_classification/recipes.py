@@ -181,9 +181,9 @@ RECIPES = {
         num_heads=4,
         pooling="average",
         stochastic_depth=0.1,
-        augmentation=("flip", "shift"),
+        augmentation=("flip", "mixup"),
         label_smoothing=0.1,
-        budget_minutes=50.0,
+        budget_minutes=40.0,
         warmup_steps=200,
     ),
     # A few hundred pictures; see transfer.py.

@@ -144,7 +144,8 @@ def finish(run, folder, recipe, splits, model, batches, history, cost):
     # Last, so that what cannot be drawn costs nothing else.
     drawn = pictures.draw(folder, recipe, model, batches, splits.class_names)
     pictures.draw_curves({folder.name: history}, folder / "curves.png")
-    print(f"The run is in {folder}, with {', '.join(drawn)} and curves.png.")
+    names = ", ".join([*drawn, "curves.png"])
+    print(f"The run is in {folder}, with {names}.")
 
 
 def check_reload(folder, model, batches):

@@ -118,7 +118,7 @@ def to_ours(weights: dict, table: list[Entry], num_heads: int) -> dict:
     ]
     if wrong:
         raise ValueError(
-            "The weights must have the shapes that config.json and the "
+            "The weights must have the shapes that their config and the "
             f"arguments ask for. Received: {'; '.join(wrong)}. Leave out the "
             "arguments that change sizes."
         )
@@ -147,7 +147,7 @@ def check_names(weights: dict, expected: list[str]) -> None:
     extra = sorted(set(weights) - set(expected))
     if missing or extra:
         raise ValueError(
-            "The weights must be those of the model that config.json and the "
+            "The weights must be those of the model that their config and the "
             f"arguments describe. Received: none called {missing}; left over: "
             f"{extra}. Use the files of one checkpoint, and leave out the "
             "arguments that change sizes."
