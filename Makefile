@@ -15,7 +15,8 @@ PYTEST_FLAGS ?=
 # The promises of layers, ops, decoding and models hold on every backend, and
 # so do the examples of docstrings and pages.
 BACKEND_TESTS := keras_attention tests/ops tests/layers tests/decoding \
-	tests/models tests/docs tests/test_callbacks.py tests/test_losses.py \
+	tests/models tests/docs tests/data/test_image_batches.py \
+	tests/test_callbacks.py tests/test_losses.py \
 	tests/test_optimizers.py tests/test_reinforce.py tests/test_schedules.py \
 	tests/test_package.py
 SELECT ?= not slow

@@ -1,6 +1,7 @@
 """From pictures with labels or masks to batches that `fit` trains on."""
 
 import threading
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -227,8 +228,13 @@ class ImageBatches(EpochBatches):
             "images": images.astype("float32"),
             name: targets[..., None] if self.masks else targets,
         }
-        for layer in self.augmentation:
-            data = layer(data, training=True)
+        with warnings.catch_warnings():
+            # Keras asks JAX for int64 in MixUp, and gets int32.
+            warnings.filterwarnings(
+                "ignore", message=r"(?s).*requested dtype int64"
+            )
+            for layer in self.augmentation:
+                data = layer(data, training=True)
         images, targets = map(ops.convert_to_numpy, data.values())
         if self.masks:
             targets = targets[..., 0].round()
