@@ -190,7 +190,7 @@ RECIPES = {
     "transfer": Recipe(
         dataset="named",
         image_size=48,
-        patch_size=8,
+        patch_size=12,
         num_layers=4,
         hidden_dim=96,
         num_heads=4,
@@ -198,7 +198,7 @@ RECIPES = {
         augmentation=("flip", "shift"),
         label_smoothing=0.1,
         batch_size=32,
-        epochs=40,
+        epochs=30,
         learning_rate=1e-3,
     ),
     "scratch": SCRATCH,

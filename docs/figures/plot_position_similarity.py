@@ -1,18 +1,11 @@
-"""How alike the positions of a grid of sinusoids are."""
+"""How alike the positions are that a trained ViT has learned."""
 
-import keras
-import numpy as np
-
-from keras_attention import layers, visualization
-
-ROWS, COLUMNS, D = 5, 6, 32
+from docs.figures._trained import corner_model
+from keras_attention import visualization
 
 
 def draw():
-    waves = layers.SinePositionEncoding(max_wavelength=60)
-    x = keras.ops.convert_to_numpy(waves(np.zeros((1, COLUMNS, D))))[0]
-    rows, columns = np.divmod(np.arange(ROWS * COLUMNS), COLUMNS)
-    table = np.concatenate([x[rows], x[columns]], axis=-1)
+    model, _ = corner_model()
     return visualization.plot_position_similarity(
-        table - table.mean(0), (ROWS, COLUMNS)
+        model.get_layer("position_embedding").embeddings, model.grid_shape
     )
