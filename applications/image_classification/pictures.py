@@ -6,9 +6,6 @@ from matplotlib.figure import Figure
 
 from keras_attention import visualization
 
-# How the classes of a mask are painted; 255, which counts for none, in grey.
-COLOURS = "tab20"
-
 
 def draw(folder, recipe, model, batches, class_names):
     """Draws what there is to draw of a model into its run folder.
@@ -95,6 +92,7 @@ def draw_masks(images, masks, class_names, path):
         row[0].imshow(image)
         row[0].set_title(f"picture {index}", fontsize=9)
         for axis, (title, found) in zip(row[1:], masks.items(), strict=True):
+            # What counts for none, in grey.
             painted = np.full((*found[index].shape, 3), 0.5)
             known = found[index] < number
             painted[known] = colours[found[index][known]]
@@ -112,7 +110,7 @@ def figure_colours(number):
     """A colour for each class, `(number, 3)`."""
     import matplotlib
 
-    palette = matplotlib.colormaps[COLOURS]
+    palette = matplotlib.colormaps["tab10" if number <= 10 else "tab20"]
     return np.array([palette(i % palette.N)[:3] for i in range(number)])
 
 
