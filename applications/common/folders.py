@@ -2,11 +2,21 @@
 
 import json
 import os
+import zipfile
 
 RECIPE_FILE = "recipe.json"
 METRICS_FILE = "metrics.json"
 STATE_FILE = "training_state.npz"
 MODEL_FOLDER = "model"
+# What NumPy raises of a .npz that is none, is cut off or lacks an array.
+ARCHIVE_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    EOFError,
+    zipfile.BadZipFile,
+)
 
 
 def check_folder(folder, resume, overwrite=False):

@@ -79,16 +79,24 @@ def tell(model, images, options, class_names):
 def write_masks(model, paths, folder, class_names):
     """Writes the class of each pixel, and prints the share of each class."""
     image = importlib.import_module("PIL.Image")
+    written = [folder / f"{path.stem}.png" for path in paths]
+    there = [str(path) for path in written if path.exists()]
+    if there or len(set(written)) < len(written):
+        raise ValueError(
+            "Each mask must have a file of its own, which is not there yet. "
+            f"Received: --masks {folder} for {len(paths)} pictures; there is "
+            f"{', '.join(there) or 'none, but names are alike'}."
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    for path, mask in zip(paths, model.segment(paths), strict=True):
-        written = folder / f"{path.stem}.png"
-        image.fromarray(np.asarray(mask, "uint8")).save(written)
+    masks = model.segment(paths)
+    for path, name, mask in zip(paths, written, masks, strict=True):
+        image.fromarray(np.asarray(mask, "uint8")).save(name)
         classes, counts = np.unique(mask, return_counts=True)
         told = ", ".join(
             f"{class_names[i]} {100 * n / mask.size:.1f} %"
             for i, n in zip(classes, counts, strict=True)
         )
-        print(f"{path}: {told}; {written}")
+        print(f"{path}: {told}; {name}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,16 @@ def main(arguments=None):
     parser = make_parser()
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
-        metrics = {path.name: read(path) for path in options.run_folders}
+        paths = dict.fromkeys(options.run_folders)
+        names = {path: path.name for path in paths}
+        if len(set(names.values())) < len(names):
+            names = {path: str(path) for path in paths}
+        metrics = {names[path]: read(path) for path in paths}
+        if len({"mean_iou" in run["results"] for run in metrics.values()}) > 1:
+            raise ValueError(
+                "Runs beside each other must be of one task. Received: "
+                "classifications and segmentations."
+            )
         lines = table(metrics)
         if options.figure is not None:
             command.require("matplotlib")

@@ -5,7 +5,6 @@ python -m applications.image_classification.evaluate runs/flowers \
 """
 
 import argparse
-import dataclasses
 import importlib
 import sys
 from pathlib import Path
@@ -23,8 +22,8 @@ def make_parser():
     parser.add_argument("run_folder", type=Path)
     parser.add_argument(
         "--data",
-        help="pictures, as for training, whose test part is scored instead of "
-        "the run's",
+        help="pictures, as for training, to score instead of the run's: their "
+        "test part, or all of a folder that has no parts",
     )
     parser.add_argument(
         "--image-size",
@@ -49,27 +48,26 @@ def main(arguments=None):
             for x in ("experiment", "sources")
         )
         model, recipe, about, class_names = runs.read_run(options.run_folder)
+        if len(options.image_size or ()) > 2:
+            raise ValueError(
+                "The size of pictures is one number, or height and width. "
+                f"Received: --image-size {options.image_size}."
+            )
         if options.image_size is not None:
             height, width = (2 * options.image_size)[:2]
             model = model.resize((height, width, model.image_shape[-1]))
-        data = options.data or about["data"]
         if options.data is None:
             runs.check_unchanged(about)
-        else:
-            recipe = dataclasses.replace(recipe, dataset="named")
-        splits = sources.read_splits(
-            recipe, data, about["seed"], about["skip_bad_files"]
-        )
-        if tuple(splits.class_names) != tuple(class_names):
-            raise ValueError(
-                "The pictures must be of the classes of the run, "
-                f"{', '.join(class_names)}. Received: {data} with "
-                f"{', '.join(splits.class_names)}."
+            splits = sources.read_splits(
+                recipe, about["data"], about["seed"], about["skip_bad_files"]
             )
-        *_, batches = experiment.make_batches(
-            recipe, model.image_processor, splits
+            pairs = splits.test
+        else:
+            pairs = sources.read_test(recipe, options.data, class_names)
+        batches = experiment.make_batches(
+            recipe, model, pairs, len(class_names), shuffle=False
         )
-        results, _ = experiment.evaluate(recipe, model, batches)
+        results = experiment.evaluate(model, batches)
     print(report(results, class_names))
 
 

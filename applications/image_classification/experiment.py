@@ -114,14 +114,18 @@ def make_vit(recipe, num_classes, weights=None):
     else:
         make = ViT.from_preset
     if weights is not None:
-        fixed = [x for x in sizes_of(recipe) if x != "patch_size"]
+        fixed = [
+            name
+            for name in SIZES
+            if name != "patch_size" and getattr(recipe, name) is not None
+        ]
         if fixed:
             raise ValueError(
                 "Weights say the size of their model. Received: --weights "
-                f"{weights} with {', '.join(fixed)}. Leave these out."
+                f"{weights} with {', '.join(fixed)}. Add --set "
+                f"{' '.join(f'{name}=None' for name in fixed)}."
             )
         if recipe.image_size is not None:
-            # The number of channels is that of the weights.
             options["image_shape"] = (*sides(recipe, ()), 3)
         return make(
             weights,
@@ -183,12 +187,15 @@ def keras_hub_vit(recipe, num_classes):
 def bag_of_patches(recipe, num_classes):
     """The same size without attention: no patch knows of another."""
     sizes = size_of_preset(recipe)
+    dtype = recipe.precision
     images = keras.Input((*sides(recipe, sizes["image_shape"]), 3))
-    x = layers.PatchEmbedding(sizes["patch_size"], sizes["hidden_dim"])(images)
-    x = x + layers.PositionEmbedding(x.shape[1])(x)
+    x = layers.PatchEmbedding(
+        sizes["patch_size"], sizes["hidden_dim"], dtype=dtype
+    )(images)
+    x = x + layers.PositionEmbedding(x.shape[1], dtype=dtype)(x)
     for _ in range(sizes["num_layers"]):
-        y = keras.layers.LayerNormalization()(x)
-        x = x + layers.FeedForward(sizes["intermediate_dim"])(y)
+        y = keras.layers.LayerNormalization(dtype=dtype)(x)
+        x = x + layers.FeedForward(sizes["intermediate_dim"], dtype=dtype)(y)
     x = keras.layers.LayerNormalization()(x)
     # The mean of what each patch says by itself.
     x = keras.layers.Dense(num_classes, kernel_initializer="zeros")(x)
@@ -214,10 +221,12 @@ def make_optimizer(recipe, model, steps):
         weight_decay=recipe.weight_decay,
         global_clipnorm=recipe.clipnorm,
         use_ema=recipe.ema is not None,
-        ema_momentum=recipe.ema or 0.99,
+        # A short run must forget how it began.
+        ema_momentum=min(recipe.ema or 0.99, max(0.0, 1 - 10 / steps)),
         gradient_accumulation_steps=accumulation,
     )
-    rate = training.make_learning_rate(recipe, steps // (accumulation or 1))
+    # Keras counts all steps, those too that only add to the gradients.
+    rate = training.make_learning_rate(recipe, steps)
     if recipe.layer_decay is None:
         optimizer = keras.optimizers.AdamW(rate, **options)
     else:
@@ -247,27 +256,27 @@ def make_augmentation(recipe):
     return [makers[name]() for name in recipe.augmentation]
 
 
-def make_batches(recipe, processor, splits, seed=0, first_epoch=0):
-    """Batches to train on, and those to validate and to test on."""
-    options = dict(
-        num_classes=len(splits.class_names),
-        image_processor=processor,
-        batch_size=recipe.batch_size,
+def make_batches(recipe, model, pairs, num_classes, **options):
+    """Batches as a model takes them.
+
+    Args:
+        recipe: A `Recipe`.
+        model: Whose pictures have its size.
+        pairs: Of pictures and labels or masks.
+        num_classes: How many classes.
+        **options: The other arguments of `ImageBatches`.
+    """
+    processor = getattr(model, "image_processor", None)
+    return ImageBatches(
+        pairs,
+        num_classes,
+        processor or ImageProcessor(model.input_shape[1:3]),
+        recipe.batch_size,
         masks=recipe.task == "segmentation",
         ignore_class=IGNORED,
         one_hot=recipe.task == "classification",
-        workers=recipe.workers,
-    )
-    train = ImageBatches(
-        splits.train,
-        augmentation=make_augmentation(recipe),
-        seed=seed,
-        initial_epoch=first_epoch,
+        num_threads=recipe.num_threads,
         **options,
-    )
-    return train, *(
-        ImageBatches(x, shuffle=False, **options)
-        for x in (splits.validation, splits.test)
     )
 
 
@@ -287,16 +296,11 @@ def watched(recipe):
     return "val_mean_iou" if segments else "val_accuracy"
 
 
-def evaluate(recipe, model, batches):
-    """Scores of a model on batches in their order, and its answers.
-
-    Returns:
-        A dict of numbers, and the class of each picture, or for each pixel of
-        the first batch's.
-    """
+def evaluate(model, batches):
+    """Scores of a model on batches in their order: a dict of numbers."""
     classes = batches.num_classes
     confusion = np.zeros((classes, classes), "int64")
-    answers, top, nats = [], 0, 0.0
+    top, nats = 0, 0.0
     for index in range(batches.num_batches):
         images, targets = batches[index]
         logits = np.asarray(
@@ -310,23 +314,26 @@ def evaluate(recipe, model, batches):
         confusion += np.bincount(pairs.ravel(), minlength=classes**2).reshape(
             classes, classes
         )
-        if batches.masks and index == 0 or not batches.masks:
-            answers.append(found)
         if not batches.masks:
             top += (np.argsort(-logits, -1)[:, :5] == right[:, None]).sum()
             chosen = np.take_along_axis(logits, right[:, None], -1)[:, 0]
             nats += (np.logaddexp.reduce(logits, -1) - chosen).sum()
-    results = scores(confusion, batches.masks)
+    results = shares(confusion, batches.masks)
     if not batches.masks:
         number = len(batches.examples)
         results["nats_per_image"] = float(nats / number)
         if classes > 5:
             results["top_5_accuracy"] = float(top / number)
-    return results, np.concatenate(answers)
+    return results
 
 
-def scores(confusion, masks):
+def shares(confusion, masks):
     """What a table of true (rows) and found classes says."""
+    if not confusion.sum():
+        raise ValueError(
+            "There must be something to test on. Received: masks in which all "
+            f"pixels are {IGNORED}, which counts for none."
+        )
     right, true, found = (
         confusion.diagonal(),
         *(confusion.sum(axis) for axis in (1, 0)),

@@ -30,9 +30,10 @@ class Recipe:
         hidden_dim: Size of a token; the feed-forward is four times as wide.
         num_heads: Heads.
         pooling: What is classified; see `ViT`.
-        position_stddev: Standard deviation that positions begin with, where
-            no weights are read.
-        head_initializer: What the head begins with, where none are read.
+        position_stddev: Standard deviation that the positions of a `"vit"`
+            begin with, where no weights are read.
+        head_initializer: What the head of one begins with, where none are
+            read; of no segmentation.
         decoder: Of a segmentation: `"mask_transformer"` or `"linear"`.
         num_classes: Classes in the masks that `--data` names.
         stochastic_depth: Rate of the last block.
@@ -54,13 +55,14 @@ class Recipe:
             `"wall"`.
         learning_rate: AdamW's highest; it rises linearly and then falls along
             a cosine to 0.
-        warmup_steps: Updates until it is reached.
+        warmup_steps: Steps until it is reached.
         weight_decay: AdamW's; kernels alone decay.
         clipnorm: Largest norm of all gradients together.
-        ema: Momentum of the average of weights that validation and test take;
-            None takes the weights of the best epoch.
+        ema: Momentum, in each step, of the average of weights that validation
+            and test take; less where the steps are few. None takes the
+            weights of the best epoch.
         precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`.
-        workers: Threads that read pictures.
+        num_threads: Threads that read pictures.
         jit_compile: Whether XLA compiles the training step; `"auto"` leaves
             it to Keras.
     """
@@ -102,7 +104,7 @@ class Recipe:
     clipnorm: float | None = 1.0
     ema: float | None = None
     precision: str = "float32"
-    workers: int = 1
+    num_threads: int = 1
     jit_compile: bool | str = "auto"
 
 
@@ -122,6 +124,7 @@ SCRATCH = Recipe(
     hidden_dim=192,
     num_heads=3,
     num_layers=6,
+    pooling="average",
     stochastic_depth=0.1,
     augmentation=("flip", "shift", "rand_augment", "mixup", "cutmix"),
     label_smoothing=0.1,
@@ -171,7 +174,7 @@ RECIPES = {
         train_images=4000,
         validation_images=400,
         test_images=400,
-        **{**SMALL, "patch_size": 4},
+        **{**SMALL, "patch_size": 4, "pooling": None},
     ),
     # Small pictures of your own in an hour of a core.
     "hour": Recipe(
@@ -289,18 +292,74 @@ def check_recipe(recipe):
             "The generated set `shapes` has masks, the others have labels. "
             f"Received: task={recipe.task}, dataset={recipe.dataset}."
         )
-    for field, value in (
-        ("label_smoothing", recipe.label_smoothing),
-        ("mixup or cutmix", {"mixup", "cutmix"} & {*recipe.augmentation}),
-        ("system", recipe.system != "vit"),
-    ):
-        if segments and value:
-            raise ValueError(
-                f"A segmentation is trained without {field}. Received: "
-                f"task=segmentation. Leave it out."
-            )
-    if recipe.system != "vit" and recipe.trainable != "all":
+    for reason, fields in ignored(recipe).items():
+        for field in fields:
+            value = getattr(recipe, field)
+            if value != getattr(Recipe, field):
+                raise ValueError(
+                    f"{reason} Received: {field}={value}. Add --set "
+                    f"{field}={getattr(Recipe, field)}."
+                )
+    if {"mixup", "cutmix"} & {*recipe.augmentation} and segments:
         raise ValueError(
-            "Only a ViT of ours is trained in parts. Received: system="
-            f"{recipe.system}, trainable={recipe.trainable}."
+            "MixUp and CutMix blend labels. Received: task=segmentation, "
+            f"augmentation={recipe.augmentation}. Leave them out."
         )
+    for field in ("ema", "layer_decay"):
+        value = getattr(recipe, field)
+        if value is not None and not value < 1:
+            raise ValueError(
+                f"`{field}` must be less than 1. Received: {field}={value}."
+            )
+    size = recipe.image_size
+    if isinstance(size, tuple):
+        whole = [x for x in size if type(x) is int and x > 0]
+        if len(whole) != 2 or len(size) != 2:
+            raise ValueError(
+                "`image_size` must be a number of pixels, or (height, width). "
+                f"Received: image_size={size}."
+            )
+        if recipe.dataset != "named":
+            raise ValueError(
+                "Generated pictures are square. Received: "
+                f"image_size={size}, dataset={recipe.dataset}."
+            )
+
+
+def ignored(recipe):
+    """Fields that a recipe has no use for, by the reason."""
+    segments, ours = recipe.task == "segmentation", recipe.system == "vit"
+    parts = "trainable", "freeze_blocks", "layer_decay"
+    return {
+        "Only the blocks of a ViT of ours are trained in parts.": (
+            () if ours else (*parts, "stochastic_depth")
+        ),
+        "A bag of patches drops nothing.": (
+            ("dropout",) if recipe.system == "bag_of_patches" else ()
+        ),
+        "Where the head or low-rank updates are trained, blocks stay as they "
+        "are.": (
+            ()
+            if recipe.trainable == "all"
+            else ("freeze_blocks", "layer_decay")
+        ),
+        "A segmentation has no such choice.": (
+            ("label_smoothing", "system", "pooling") if segments else ()
+        ),
+        "A classification has no such choice.": (
+            () if segments else ("decoder", "num_classes")
+        ),
+        "Only low-rank updates have a rank.": (
+            () if recipe.trainable == "lora" else ("lora_rank",)
+        ),
+        "Pictures that are named are as many as there are.": (
+            ("train_images", "validation_images", "test_images")
+            if recipe.dataset == "named"
+            else ()
+        ),
+        "Generated pictures come in parts, their classes are known.": (
+            ()
+            if recipe.dataset == "named"
+            else ("validation_share", "num_classes")
+        ),
+    }

@@ -21,6 +21,20 @@ def description(name, recipe, options):
         options: With `data`, `weights`, `seed` and `skip_bad_files`.
     """
     data, weights = options.data, options.weights
+    if weights is None and (
+        recipe.trainable != "all" or recipe.freeze_blocks or recipe.layer_decay
+    ):
+        raise ValueError(
+            "This recipe trains a part of a model, or its first blocks less, "
+            "for they have learned already. Received: no --weights. Add "
+            "--weights hf://google/vit-base-patch16-224, for example, or take "
+            "--recipe scratch."
+        )
+    if options.skip_bad_files and not (data and Path(data).is_dir()):
+        raise ValueError(
+            "Files are left out of a folder. Received: --skip-bad-files with "
+            f"--data {data}. Leave it out."
+        )
     if (recipe.dataset == "named") != (data is not None):
         raise ValueError(
             "A recipe with dataset=named reads the pictures of `--data`, the "
@@ -54,16 +68,17 @@ def sha256(source):
         return None
     digest, path = hashlib.sha256(), Path(source)
     if path.is_file():
-        digest.update(path.read_bytes())
-        return digest.hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     if not path.is_dir():
         raise ValueError(
             "Pictures must be in a folder, a .npz file or a set of "
             f"tensorflow-datasets. Received: {source}, where there is none."
         )
     for file in sorted(path.rglob("*")):
-        if file.is_file():
-            name = file.relative_to(path).as_posix()
+        name = file.relative_to(path).as_posix()
+        # Hidden ones are notes of file managers, which come and go.
+        if file.is_file() and "/." not in f"/{name}":
             digest.update(f"{name} {file.stat().st_size}\n".encode())
     return digest.hexdigest()
 

@@ -1,11 +1,13 @@
 """The pictures of a run: generated, or named by `--data`."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from applications.common.folders import ARCHIVE_ERRORS
 from applications.image_classification.runs import TFDS
 from keras_attention import data
 from keras_attention.data import synthetic
@@ -69,7 +71,7 @@ def read_splits(recipe, source, seed, skip_bad_files=False) -> Splits:
             "num_classes=None. Add --set num_classes=21, for example."
         )
     names = tuple(map(str, range(recipe.num_classes)))
-    return Splits(splits.train, splits.validation, splits.test, names)
+    return dataclasses.replace(splits, class_names=names)
 
 
 def generated(recipe, seed):
@@ -91,9 +93,14 @@ def from_tfds(name, masks, recipe):
     validation, train = "validation", "train"
     if test not in there and "validation" in there:
         test = "validation"
+    share = min(max(1, round(100 * recipe.validation_share)), 33)
+    end = 100
+    if test not in there:
+        test, end = f"train[{end - share}%:]", end - share
     if validation == test or validation not in there:
-        kept = round(100 * (1 - recipe.validation_share))
-        train, validation = f"train[:{kept}%]", f"train[{kept}%:]"
+        validation, end = f"train[{end - share}%:{end}%]", end - share
+    if end < 100:
+        train = f"train[:{end}%]"
     parts, class_names = [], ()
     for split in (train, validation, test):
         pairs, class_names = data.read_tfds_images(builder, split, masks)
@@ -112,7 +119,7 @@ def from_arrays(path, recipe, seed):
             )
             for part in ("train", "test")
         }
-    except (OSError, ValueError, KeyError) as error:
+    except ARCHIVE_ERRORS as error:
         raise ValueError(
             "A file of pictures must be a .npz with `x_train`, `y_train`, "
             "`x_test` and `y_test`, as many of each, and without pickled "
@@ -120,7 +127,8 @@ def from_arrays(path, recipe, seed):
         ) from None
     if recipe.task == "segmentation":
         train, validation = cut(parts["train"], recipe.validation_share, seed)
-        return Splits(train, validation, parts["test"], ())
+        names = tuple(map(str, arrays.get("class_names", ())))
+        return Splits(train, validation, parts["test"], names)
     number = 1 + max(int(label) for _, label in parts["train"])
     names = arrays.get("class_names", np.arange(number))
     train, validation = data.split_by_class(
@@ -134,9 +142,7 @@ def from_folder(folder, recipe, seed, on_error):
     """Folders of classes (or of images and masks), in splits or not."""
     share, skipped, class_names = recipe.validation_share, [], None
     parts = {}
-    for part in NAMES if (folder / "train").is_dir() else ("",):
-        if part and not (folder / part).is_dir():
-            continue
+    for part in parts_of(folder):
         if recipe.task == "segmentation":
             pairs, left_out = data.read_mask_folder(
                 folder / part, on_error=on_error
@@ -155,6 +161,44 @@ def from_folder(folder, recipe, seed, on_error):
     return Splits(
         train, parts["validation"], parts["test"], class_names or (), skipped
     )
+
+
+def parts_of(folder):
+    """Names of the folders of parts, or "" for one that is the only part."""
+    if not (folder / "train").is_dir():
+        return ("",)
+    names = [x.name for x in folder.iterdir() if x.is_dir()]
+    names = [x for x in names if not x.startswith(".")]
+    unknown = sorted(set(names) - set(NAMES))
+    if unknown:
+        raise ValueError(
+            f"Beside train/ there may be {NAMES[1]}/ and {NAMES[2]}/. "
+            f"Received: {', '.join(unknown)} in {folder}. Rename or move "
+            "these."
+        )
+    return [name for name in NAMES if name in names]
+
+
+def read_test(recipe, source, class_names):
+    """The pairs to test on of pictures that are named.
+
+    Args:
+        recipe: A `Recipe`, of its task.
+        source: As `read_splits` takes it; of a folder without parts, all of
+            it.
+        class_names: Names of the classes.
+    """
+    masks = recipe.task == "segmentation"
+    if str(source).startswith(TFDS):
+        recipe = dataclasses.replace(recipe, num_classes=len(class_names))
+        return from_tfds(source.removeprefix(TFDS), masks, recipe).test
+    if Path(source).is_file():
+        return from_arrays(source, recipe, 0).test
+    folder = Path(source)
+    folder = folder / "test" if (folder / "test").is_dir() else folder
+    if masks:
+        return data.read_mask_folder(folder)[0]
+    return data.read_image_folder(folder, class_names)[0]
 
 
 def cut(pairs, share, seed):

@@ -99,13 +99,25 @@ def prepare(run, recipe, options, folder):
     resume = callbacks[-1]
     first_epoch = resume.restore(model) if options.resume else 0
     callbacks.insert(0, run.Clock(resume.history))
-    batches = run.make_batches(
-        recipe,
-        getattr(model, "image_processor", None),
-        splits,
-        options.seed,
-        first_epoch,
-    )
+    classes = len(splits.class_names)
+    batches = [
+        run.make_batches(
+            recipe,
+            model,
+            splits.train,
+            classes,
+            augmentation=run.make_augmentation(recipe),
+            seed=options.seed,
+            initial_epoch=first_epoch,
+        ),
+        run.make_batches(
+            recipe, model, splits.validation, classes, shuffle=False
+        ),
+        run.make_batches(recipe, model, splits.test, classes, shuffle=False),
+    ]
+    for part in batches:
+        # What cannot be a batch is refused here.
+        part.make_batch(0)
     print(
         f"{len(splits.train)} training, {len(splits.validation)} validation "
         f"and {len(splits.test)} test pictures of {len(splits.class_names)} "
@@ -123,7 +135,7 @@ def finish(run, folder, recipe, splits, model, batches, history, cost):
         "applications.image_classification.pictures"
     )
     begin = time.monotonic()
-    results, _ = run.evaluate(recipe, model, batches)
+    results = run.evaluate(model, batches)
     cost["test_seconds"] = round(time.monotonic() - begin, 1)
     metrics = {
         "class_names": splits.class_names,
@@ -152,12 +164,15 @@ def check_reload(folder, model, batches):
     """Makes sure that the model read back from disk answers alike."""
     images, _ = batches[0]
     again, *_ = runs.read_run(folder)
-    answers = (x.predict_on_batch(images).argmax(-1) for x in (model, again))
-    one, other = answers
-    if (one != other).any():
+    one, other = (
+        x.predict_on_batch(images).astype("float64") for x in (model, again)
+    )
+    # Low-rank updates are merged when they are written, and rounded so.
+    apart = abs(one - other).max() / abs(one).max()
+    if apart > 0.05:
         raise RuntimeError(
             "The model read back from its folder must answer as the one that "
-            f"was saved. Received: {int((one != other).sum())} other answers."
+            f"was saved. Received: logits that are {apart:.0%} apart."
         )
 
 

@@ -12,6 +12,7 @@ other pictures. What is done already is read again.
 
 import argparse
 import dataclasses
+import hashlib
 import importlib
 import json
 import statistics
@@ -53,6 +54,7 @@ def make_parser():
     parser.add_argument(
         "--set",
         dest="changes",
+        action="extend",
         nargs="+",
         default=[],
         metavar="FIELD=VALUE",
@@ -67,6 +69,13 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
         recipe = make_recipe("transfer", options.changes)
+        if (recipe.system, recipe.task, recipe.dataset) != (
+            *("vit", "classification", "named"),
+        ) or recipe.budget_minutes is not None:
+            raise ValueError(
+                "Transfer is of a ViT that classifies, for a number of epochs. "
+                f"Received: {' '.join(options.changes)}."
+            )
         pictures = read_emoji(options.emoji)
         if max(options.counts) > PER_CLASS - TEST_PER_CLASS:
             raise ValueError(
@@ -80,15 +89,16 @@ def main(arguments=None):
         )
         options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / folders.METRICS_FILE
-    about = dataclasses.asdict(recipe) | {"emoji": len(pictures)}
+    about = dataclasses.asdict(recipe) | {"emoji": digest(pictures)}
     about = json.loads(json.dumps(about))
+    choices = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:8]
     rows = []
     if path.exists():
         saved = json.loads(path.read_text(encoding="utf-8"))
         rows = saved["rows"] if saved["about"] == about else []
     for seed in options.seeds:
         one, other = halves(pictures, seed)
-        known = options.output / f"pretrained_{seed}"
+        known = options.output / f"pretrained_{seed}_{choices}"
         for count in options.counts:
             for way in WAYS:
                 key = {"seed": seed, "count": count, "way": way}
@@ -116,7 +126,7 @@ def read_emoji(folder):
         text = (folder / "captions.jsonl").read_text(encoding="utf-8")
         names = [json.loads(line)["en"] for line in text.splitlines()]
         pairs = list(zip(names, images, strict=True))
-    except (OSError, ValueError, KeyError) as error:
+    except folders.ARCHIVE_ERRORS as error:
         raise ValueError(
             "Emoji must be in images.npz and captions.jsonl, one line for "
             f"each. Received: {folder} ({error})."
@@ -127,6 +137,16 @@ def read_emoji(folder):
         done = " ".join(word for word in words if word not in PEOPLE)
         pictures.setdefault(done, []).append(image)
     return {x: y for x, y in pictures.items() if len(y) == PER_CLASS}
+
+
+def digest(pictures):
+    """A hash of the pictures and what is done on them."""
+    result = hashlib.sha256()
+    for name, images in sorted(pictures.items()):
+        result.update(name.encode())
+        for image in images:
+            result.update(image.tobytes())
+    return result.hexdigest()
 
 
 def halves(pictures, seed):
@@ -149,7 +169,10 @@ def halves(pictures, seed):
 def pretrain(run, recipe, half, seed, folder):
     """Trains on all pictures of a half; its test accuracy."""
     model, accuracy = fit(run, recipe, *half, seed, None)
-    model.save_to_preset(folder)
+    # Whole or not there, whenever we are killed.
+    new = folder.with_name(f"{folder.name}.new")
+    model.save_to_preset(new)
+    new.rename(folder)
     return accuracy
 
 
@@ -175,23 +198,19 @@ def fit(run, recipe, pairs, test, seed, weights):
     number = 1 + max(label for _, label in pairs)
     steps = recipe.epochs * -(-number * PER_CLASS // recipe.batch_size)
     model = run.make_model(recipe, number, weights, steps)
-    options = dict(
-        num_classes=number,
-        image_processor=model.image_processor,
-        batch_size=recipe.batch_size,
-        one_hot=True,
-    )
-    batches = run.ImageBatches(
+    batches = run.make_batches(
+        recipe,
+        model,
         pairs,
+        number,
         augmentation=run.make_augmentation(recipe),
         seed=seed,
-        **options,
     )
-    # As many steps, however few the pictures.
+    # As many steps as for 18 pictures of each class, however few there are.
     epochs = steps // batches.num_batches
     model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
-    test = run.ImageBatches(test, shuffle=False, **options)
-    return model, run.evaluate(recipe, model, test)[0]["accuracy"]
+    test = run.make_batches(recipe, model, test, number, shuffle=False)
+    return model, run.evaluate(model, test)["accuracy"]
 
 
 def table(rows):
@@ -206,6 +225,8 @@ def table(rows):
             line.append(
                 f"{100 * statistics.mean(found):.1f} % "
                 f"({100 * min(found):.1f} to {100 * max(found):.1f})"
+                if found
+                else ""
             )
         lines.append(line)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -224,7 +245,8 @@ def draw(rows, chance, path):
     figure_module = importlib.import_module("matplotlib.figure")
     figure = figure_module.Figure(figsize=(6.4, 3.6), layout="constrained")
     axis = figure.add_subplot()
-    counts = sorted({row["count"] for row in rows})
+    whole = [{row["count"] for row in rows if row["way"] == x} for x in WAYS]
+    counts = sorted(set.intersection(*whole))
     for way in WAYS:
         found = [accuracies(rows, way, count) for count in counts]
         means = [statistics.mean(x) for x in found]

@@ -37,8 +37,9 @@ class ImageBatches(EpochBatches):
     resumed run passes its first epoch as `initial_epoch` here and to `fit`.
 
     Args:
-        examples: Pairs of a picture and its label, or its mask: a list, or
-            anything that has a length and is indexed. Pictures as an
+        examples: Pairs of a picture and its label, or its mask: a list, whose
+            labels are checked at once, or anything that has a length and is
+            indexed, whose labels are checked when they are read. Pictures as an
             `ImageProcessor` takes them, labels integers from 0.
         num_classes: How many classes there are.
         image_processor: Resizes, crops and scales; `model.image_processor`
@@ -57,7 +58,7 @@ class ImageBatches(EpochBatches):
             that all batches have one shape.
         seed: Seed of order and augmentation.
         initial_epoch: The epoch to begin with.
-        workers: Threads that read pictures.
+        num_threads: Threads that read pictures.
 
     Raises:
         ValueError: There are no examples, a label is outside the classes (also
@@ -95,11 +96,11 @@ class ImageBatches(EpochBatches):
         shuffle: bool = True,
         seed: int = 0,
         initial_epoch: int = 0,
-        workers: int = 1,
+        num_threads: int = 1,
     ):
         checks.positive_int(num_classes, "num_classes")
         checks.positive_int(batch_size, "batch_size")
-        checks.positive_int(workers, "workers")
+        checks.positive_int(num_threads, "num_threads")
         checks.non_negative_int(seed, "seed")
         if not len(examples):
             raise ValueError(
@@ -112,6 +113,11 @@ class ImageBatches(EpochBatches):
                 "masks=True, one_hot=True. Use a sparse loss."
             )
         mixing = any(isinstance(layer, MIXING) for layer in augmentation)
+        if mixing and masks:
+            raise ValueError(
+                "MixUp and CutMix blend labels. Received: masks=True. Leave "
+                "them out of `augmentation`."
+            )
         if mixing and not one_hot:
             raise ValueError(
                 "MixUp and CutMix blend labels, which must be vectors. "
@@ -134,7 +140,7 @@ class ImageBatches(EpochBatches):
             # Before any work is lost; of other sequences, when they are read.
             for index, (_, label) in enumerate(examples):
                 self._check_label(label, index)
-        self._pool = ThreadPoolExecutor(workers)
+        self._pool = ThreadPoolExecutor(num_threads)
         self._pending: dict[tuple, Any] = {}
         self._lock = threading.Lock()
         self.set_epoch(initial_epoch)
@@ -165,7 +171,11 @@ class ImageBatches(EpochBatches):
         else:
             targets = np.array(targets, "int32")
         if self.one_hot:
-            targets = np.eye(self.num_classes, dtype="float32")[targets]
+            labels, targets = (
+                targets,
+                np.zeros((len(targets), self.num_classes), "float32"),
+            )
+            targets[np.arange(len(labels)), labels] = 1
         if self.augmentation:
             images, targets = self._augment(images, targets, index)
         return self.image_processor.normalize(images), targets
@@ -182,7 +192,8 @@ class ImageBatches(EpochBatches):
                     ]
             read = self._pending.pop((epoch, index))
             for key in [k for k in self._pending if k != (epoch, index + 1)]:
-                del self._pending[key]
+                for future in self._pending.pop(key):
+                    future.cancel()
         return read
 
     def _read(self, row):
@@ -197,7 +208,7 @@ class ImageBatches(EpochBatches):
                 f"{mask.size} for {picture.size} (width, height), example "
                 f"{row}."
             )
-        classes = processor.mask(mask, self.ignore_class or 0)
+        classes = processor.mask(mask, self.ignore_class)
         known = (classes >= 0) & (classes < self.num_classes)
         if self.ignore_class is not None:
             known |= classes == self.ignore_class
@@ -210,13 +221,15 @@ class ImageBatches(EpochBatches):
         return processor.pixels(picture), classes
 
     def _check_label(self, label, row):
-        if not 0 <= label < self.num_classes or label != int(label):
+        array = np.asarray(label)
+        whole = array.ndim == 0 and array.dtype.kind in "iu"
+        if not whole or not 0 <= label < self.num_classes:
             raise ValueError(
                 f"Labels must be integers from 0 to {self.num_classes - 1}. "
-                f"Received: {label}, of example {row}. Check `num_classes`, "
-                "or how labels were read."
+                f"Received: {label!r}, of example {row}. Check `num_classes`, "
+                "or how labels were read; vectors become labels by argmax."
             )
-        return label
+        return int(label)
 
     def _augment(self, images, targets, index):
         for i, generator in enumerate(self._generators):
@@ -226,7 +239,10 @@ class ImageBatches(EpochBatches):
         name = "segmentation_masks" if self.masks else "labels"
         data = {
             "images": images.astype("float32"),
-            name: targets[..., None] if self.masks else targets,
+            # From 1, so that 0 is where a layer has moved nothing to.
+            name: np.float32(1) + targets[..., None].astype("float32")
+            if self.masks
+            else targets,
         }
         with warnings.catch_warnings():
             # Keras asks JAX for int64 in MixUp, and gets int32.
@@ -237,6 +253,13 @@ class ImageBatches(EpochBatches):
                 data = layer(data, training=True)
         images, targets = map(ops.convert_to_numpy, data.values())
         if self.masks:
-            targets = targets[..., 0].round()
+            targets = targets[..., 0].round() - 1
+            empty = targets < 0
+            if empty.any() and self.ignore_class is None:
+                raise ValueError(
+                    "Augmentation that leaves a part of a mask empty needs a "
+                    "class for it. Received: ignore_class=None."
+                )
+            targets[empty] = self.ignore_class or 0
         dtype = "float32" if self.one_hot else "int32"
         return images.clip(0, 255), targets.astype(dtype)

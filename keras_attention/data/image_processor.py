@@ -22,7 +22,8 @@ class ImageProcessor:
         pixel = (scale * value - mean) / std      value in 0, ..., 255
 
     A model that was read from a checkpoint has the one of its weights as
-    `image_processor`.
+    `image_processor`. How a camera was held (EXIF) is not followed, as it is
+    not by the libraries that the weights come from.
 
     Args:
         size: `(height, width)` to resize to, whatever the picture's
@@ -112,7 +113,7 @@ class ImageProcessor:
             pixels = centre(pixels, *self.crop_size)
         return pixels
 
-    def mask(self, mask, outside: int = 255) -> np.ndarray:
+    def mask(self, mask, outside: int | None = 255) -> np.ndarray:
         """A mask of classes, resized to the nearest pixel and cropped.
 
         It fits what `pixels` makes of a picture of the same size.
@@ -121,13 +122,15 @@ class ImageProcessor:
             mask: A path or the bytes of a file, a Pillow image, grey or with
                 a palette, or an array of integers `(height, width)`: the
                 class of each pixel.
-            outside: The class beyond the borders, where a crop is larger.
+            outside: The class beyond the borders, where a crop is larger;
+                None if there is none.
 
         Returns:
             int32 `(height, width)`.
 
         Raises:
-            ValueError: It is no such mask.
+            ValueError: It is no such mask, or a crop that is larger needs an
+                `outside`.
         """
         image = read_mask(mask)
         if self.size is not None:
@@ -135,7 +138,15 @@ class ImageProcessor:
         classes = np.asarray(image, "int32")
         if self.crop_size is not None:
             height, width = self.crop_size
-            classes = centre(classes[..., None], height, width, outside)[..., 0]
+            larger = height > classes.shape[0] or width > classes.shape[1]
+            if larger and outside is None:
+                raise ValueError(
+                    "A crop beyond the borders needs a class for what is "
+                    f"there. Received: crop_size={self.crop_size} for a mask "
+                    f"of {classes.shape}, no class to ignore."
+                )
+            classes = centre(classes[..., None], height, width, outside or 0)
+            classes = classes[..., 0]
         return classes
 
     def normalize(self, pixels) -> np.ndarray:

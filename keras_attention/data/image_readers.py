@@ -1,5 +1,6 @@
 """Pictures with labels or masks, from folders and tensorflow-datasets."""
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_attention.data.picture_files import open_file, read_mask
+from keras_attention.data.readers import check_on_error
 from keras_attention.data.tfds_sets import (
     find_builder,
     make_available,
@@ -19,8 +21,8 @@ from keras_attention.extras import require
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MASK_EXTENSIONS = (".bmp", ".gif", ".png", ".tif", ".tiff")
-# Sets whose masks do not count classes from 0 (Parkhi et al., 2012).
-MASK_CLASSES = {"oxford_iiit_pet": ("pet", "border", "background")}
+# Sets whose masks count classes from 1 (Parkhi et al., 2012).
+MASK_CLASSES = {"oxford_iiit_pet": ("pet", "background", "border")}
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def read_image_folder(
             Hidden ones are passed over.
         class_names: The classes in the order of their labels, such as those
             of the training set; sorted by name if None.
-        on_error: `"raise"` stops at the first file that cannot be used,
+        on_error: `"raise"` stops if there are files that cannot be used,
             `"skip"` leaves such files out and reports them.
         verify: Whether each file is read once, so that one that is cut off is
             found now and not in the middle of training. Takes as long as an
@@ -79,6 +81,7 @@ def read_image_folder(
         >>> class_names, [label for _, label in pairs]
         (('daisy', 'rose'), [0, 1])
     """
+    check_on_error(on_error)
     folder = existing_folder(folder)
     found = sorted(
         path.name
@@ -99,14 +102,19 @@ def read_image_folder(
             f"{', '.join(unknown)} in {str(folder)!r}. Move them away, or "
             "rename them."
         )
-    pairs, skipped = [], []
+    skipped = [
+        SkippedFile(path, "it is in the folder of no class")
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.suffix.lower() in EXTENSIONS
+    ]
+    pairs = []
     for label, name in enumerate(names):
         paths, others = picture_files(folder / name)
         if not paths:
             raise ValueError(
                 f"Each class must have pictures ({', '.join(EXTENSIONS)}). "
-                f"Received: none in {str(folder / name)!r}. Fill the folder, "
-                "or remove it."
+                f"Received: none in {str(folder / name)!r}. Fill it, or leave "
+                "the class out."
             )
         pairs += [(path, label) for path in paths]
         skipped += others
@@ -141,7 +149,7 @@ def read_mask_folder(
         images: Name of the folder of pictures in it.
         masks: Name of the folder of masks in it: grey images or such with a
             palette, whose values are the classes.
-        on_error: `"raise"` stops at the first file that cannot be used,
+        on_error: `"raise"` stops if there are files that cannot be used,
             `"skip"` leaves such files out and reports them.
         verify: As `read_image_folder` takes it.
 
@@ -153,18 +161,30 @@ def read_mask_folder(
             `on_error="raise"` also if a picture has no mask, a mask no
             picture, or a file cannot be read.
     """
-    pictures, skipped = picture_files(existing_folder(Path(folder) / images))
-    found, others = picture_files(
-        existing_folder(Path(folder) / masks), MASK_EXTENSIONS
-    )
-    skipped += others
-    by_stem = {path.stem: path for path in found}
-    pairs = [(p, by_stem[p.stem]) for p in pictures if p.stem in by_stem]
-    used = {stem.stem for stem, _ in pairs}
-    for path in [*pictures, *found]:
-        if path.stem not in used:
-            other = "mask" if path in pictures else "picture"
-            skipped.append(SkippedFile(path, f"it has no {other}"))
+    check_on_error(on_error)
+    sides, skipped = [], []
+    for name, extensions in ((images, EXTENSIONS), (masks, MASK_EXTENSIONS)):
+        root, by_name = existing_folder(Path(folder) / name), {}
+        paths, others = picture_files(root, extensions)
+        skipped += others
+        for path in paths:
+            key = path.relative_to(root).with_suffix("")
+            if key in by_name:
+                reason = f"{by_name[key].name} has the same name"
+                skipped.append(SkippedFile(path, reason))
+            by_name.setdefault(key, path)
+        sides.append(by_name)
+    pictures, found = sides
+    pairs = [(path, found[x]) for x, path in pictures.items() if x in found]
+    for side, other, name in (
+        (pictures, found, "mask"),
+        (found, pictures, "picture"),
+    ):
+        skipped += [
+            SkippedFile(path, f"it has no {name}")
+            for key, path in side.items()
+            if key not in other
+        ]
     if not pairs:
         raise ValueError(
             "There must be pictures with masks of the same names. Received: "
@@ -228,17 +248,20 @@ def read_tfds_images(
     if random_access(builder):
         with split_errors(builder, split):
             source = builder.as_data_source(split=split, decoders=decoders)
-        return LazyPairs(source, image, target, first), class_names
-    pairs = [
-        pair_of(example, image, target, first)
-        for example in read_split(builder, split, decoders)
-    ]
-    return pairs, class_names
+    else:
+        source = [
+            {name: example[name] for name in (image, target)}
+            for example in read_split(builder, split, decoders)
+        ]
+    return LazyPairs(source, image, target, first), class_names
 
 
 @dataclass(frozen=True)
 class LazyPairs(Sequence):
-    """Pairs of a set on the disk, each read when it is asked for."""
+    """Pairs of examples that are compressed, or on the disk.
+
+    A mask is read when it is asked for.
+    """
 
     source: Any
     image: str
@@ -252,17 +275,12 @@ class LazyPairs(Sequence):
         if not -len(self) <= index < len(self):
             raise IndexError(f"No example {index} among {len(self)}.")
         example = self.source[index % len(self)]
-        return pair_of(example, self.image, self.target, self.first)
-
-
-def pair_of(example, image, target, first):
-    """An example of tensorflow-datasets as a pair of `ImageBatches`."""
-    picture, value = example[image], example[target]
-    if isinstance(value, bytes) or np.ndim(value) > 1:
-        classes = np.asarray(read_mask(value)) - first
+        picture, value = example[self.image], example[self.target]
+        if not isinstance(value, bytes):
+            return picture, int(value)
+        classes = np.asarray(read_mask(value)) - self.first
         # A class below the first is none.
         return picture, np.where(classes < 0, 255, classes)
-    return picture, int(value)
 
 
 def random_access(builder):
@@ -285,13 +303,13 @@ def _choose_features(info, masks):
         for name, feature in features.items()
         if isinstance(feature, tfds.features.ClassLabel)
     ]
-    image, label = info.supervised_keys or (None, None)
-    if image not in pictures:
-        image = next(iter(pictures), None)
+    keys = [x for x in info.supervised_keys or () if isinstance(x, str)]
+    image = next((x for x in (*keys, *pictures) if x in pictures), None)
+    candidates = pictures if masks else labels
+    targets = [x for x in keys if x in candidates and x != image]
     if masks:
-        targets = [x for x in pictures if x != image and "mask" in x]
-    else:
-        targets = [label] if label in labels else labels
+        candidates = [x for x in pictures if "mask" in x]
+    targets += [x for x in candidates if x != image]
     if image is None or not targets:
         kind = "a mask" if masks else "a class"
         raise ValueError(
@@ -317,14 +335,19 @@ def existing_folder(folder):
 def picture_files(folder, extensions=EXTENSIONS):
     """The pictures below a folder, and what else is there."""
     paths, skipped = [], []
-    if folder.is_dir():
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in extensions and path.is_file():
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        # Hidden ones are notes of file managers and notebooks.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = Path(parent, name)
+            if name.startswith("."):
+                continue
+            if path.suffix.lower() in extensions:
                 paths.append(path)
-            elif path.is_file() and not path.name.startswith("."):
+            else:
                 reason = f"its name ends with none of {', '.join(extensions)}"
                 skipped.append(SkippedFile(path, reason))
-    return paths, skipped
+    return sorted(paths), sorted(skipped, key=lambda file: file.path)
 
 
 def unreadable(paths, read):
@@ -344,11 +367,6 @@ def unreadable(paths, read):
 
 def reported(skipped, on_error):
     """The files left out, or an error for the first of them."""
-    if on_error not in ("raise", "skip"):
-        raise ValueError(
-            '`on_error` must be "raise" or "skip". Received: '
-            f"on_error={on_error!r}."
-        )
     if skipped and on_error == "raise":
         first, more = skipped[0], len(skipped) - 1
         others = f", and {more} more such files" if more else ""

@@ -16,9 +16,9 @@ def read_picture(picture):
     """A Pillow image of three channels from a path, an image or an array."""
     library = require("PIL.Image", extra="applications")
     if isinstance(picture, (str, Path, bytes)):
-        return open_file(picture, lambda image: image.convert("RGB"))
+        return open_file(picture, in_colours)
     if isinstance(picture, library.Image):
-        return picture.convert("RGB")
+        return in_colours(picture)
     array = np.asarray(picture)
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] == 1)
     if not grey and (array.ndim != 3 or array.shape[-1] != 3):
@@ -36,6 +36,15 @@ def read_picture(picture):
     return library.fromarray(
         array.squeeze(-1) if array.ndim == 3 and grey else array
     ).convert("RGB")
+
+
+def in_colours(image):
+    """A Pillow image of three channels of bytes."""
+    if image.mode.startswith("I;16"):
+        # Pillow would cut off what is more than a byte.
+        library = require("PIL.Image", extra="applications")
+        image = library.fromarray((np.asarray(image) >> 8).astype("uint8"))
+    return image.convert("RGB")
 
 
 def read_mask(mask):

@@ -45,7 +45,7 @@ def read_tsv(
             with `on_error="raise"` also if a row is not UTF-8, has not two
             columns, or has an empty side. The message names the line.
     """
-    _check_on_error(on_error)
+    check_on_error(on_error)
     lines = _read_lines(path, "path")
     if not lines:
         raise ValueError(
@@ -94,7 +94,7 @@ def read_aligned(
         >>> read_aligned(folder / "text.en", folder / "text.fr")
         ([('the cat', 'le chat'), ('the dog', 'le chien')], [])
     """
-    _check_on_error(on_error)
+    check_on_error(on_error)
     sides = []
     for path, name in (
         (source_path, "source_path"),
@@ -163,7 +163,7 @@ def read_tfds(
             no pairs of texts, or it is not on the disk and cannot be
             downloaded; with `on_error="raise"` also if a side is empty.
     """
-    _check_on_error(on_error)
+    check_on_error(on_error)
     builder = find_builder(name, data_dir)
     # Before the download, which may be long.
     source, target = _choose_languages(builder.info, source, target)
@@ -209,7 +209,7 @@ def _choose_languages(info, source, target):
     return source, target
 
 
-def _check_on_error(on_error):
+def check_on_error(on_error):
     if on_error not in ("raise", "skip"):
         raise ValueError(
             '`on_error` must be "raise" or "skip". Received: '

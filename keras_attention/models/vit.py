@@ -673,8 +673,8 @@ class ViT(LayerwiseModel):
         return model
 
     def depth_of(self, name: str) -> int:
-        """How deep a layer lies: 0 for embeddings, i + 1 for block i, and one
-        more than the last block's for what follows.
+        """How deep a layer lies: 0 for embeddings, i + 1 for block i, one more
+        than the last block's for what follows, and two more for heads.
         """
         if name.startswith("block_"):
             return int(name.removeprefix("block_")) + 1

@@ -454,7 +454,9 @@ def small():
 
 def split_arguments(cls, arguments):
     """Those of a segmenter, and those of its encoder; a policy is both's."""
-    own_names = {*inspect.signature(cls.__init__).parameters, "name"}
+    own_names = {*inspect.signature(cls.__init__).parameters}
+    own_names -= {"self", "encoder", "kwargs"}
+    own_names |= {"name", "trainable"}
     own = {k: v for k, v in arguments.items() if k in own_names}
     rest = {k: v for k, v in arguments.items() if k not in own_names}
     if "dtype" in own:

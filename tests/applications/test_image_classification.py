@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,13 +161,17 @@ def test_a_segmentation_learns_and_writes_masks(segmented, tmp_path, capsys):
     assert found.shape == (48, 64)
     true = np.asarray(Image.fromarray(masks[0]).resize((64, 48), 0))
     assert ((found > 0) == (true > 0)).mean() > 0.8
+    text = refusal(
+        capsys, classify.main, segmented, path, "--masks", tmp_path / "out"
+    )
+    assert "shape.png" in text and "is not there yet" in text
     evaluate.main([str(segmented)])
     iou = f"mean iou: {100 * results['mean_iou']:.2f} %"
     assert iou in capsys.readouterr().out
 
 
 def test_a_folder_of_pictures_is_learned_from_weights(signs, smoke, tmp_path):
-    """A linear probe leaves the weights as they were, a LoRA merges none."""
+    """A linear probe leaves the weights as they were."""
     before = ViT.from_preset(smoke / "model")
     options = ("--data", signs, "--weights", smoke / "model")
     options += ("--recipe", "linear_probe")
@@ -210,19 +215,37 @@ def test_the_other_ways_to_train_run_and_are_read_again(
     assert model.image_shape == (*size, 3)
 
 
-def test_an_average_of_weights_is_what_is_tested():
+def test_an_average_of_weights_is_what_is_tested(tmp_path):
     """With a momentum of 1 - epsilon it stays near where it began."""
     recipe = make_recipe("smoke", ["ema=0.9999", "train_images=64"])
     splits = sources.read_splits(recipe, None, 0)
-    model = experiment.make_model(recipe, 10, steps=10)
+    model = experiment.make_model(recipe, 10, steps=10**6)
     before = [np.array(x) for x in model.get_weights()]
-    batches, *_ = experiment.make_batches(recipe, model.image_processor, splits)
-    model.fit(batches, epochs=2, verbose=0, shuffle=False)
-    moved = max(
-        abs(x - y).max()
-        for x, y in zip(model.get_weights(), before, strict=True)
+    batches = experiment.make_batches(recipe, model, splits.train, 10)
+    swap, *_ = experiment.make_callbacks(recipe, tmp_path)
+    model.fit(
+        batches,
+        validation_data=batches,
+        epochs=2,
+        verbose=0,
+        shuffle=False,
+        callbacks=[swap],
     )
-    assert 0 < moved < 1e-3
+    pairs = zip(model.get_weights(), before, strict=True)
+    moved = max(abs(x - y).max() for x, y in pairs)
+    assert 0 < moved < 1e-5
+
+
+def test_the_rate_falls_over_all_steps_with_accumulation():
+    changes = [*TINY, "gradient_accumulation=4", "warmup_steps=2"]
+    model = experiment.make_model(make_recipe("smoke", changes), 10, steps=16)
+    images = np.zeros((2, 32, 32, 3), "float32")
+    labels = np.eye(10, dtype="float32")[:2]
+    rates = []
+    for _ in range(16):
+        model.train_on_batch(images, labels)
+        rates.append(float(model.optimizer.learning_rate))
+    assert rates[12] > 1e-4 and rates[1] > rates[8] > rates[12]
 
 
 @pytest.mark.parametrize("system", ["bag_of_patches", "keras_hub"])
@@ -285,6 +308,7 @@ def test_a_killed_run_ends_with_the_metrics_of_one_that_was_not(
     tmp_path, capsys, ema
 ):
     changes = ("--set", *TINY, "epochs=3", "train_images=200", f"ema={ema}")
+    changes += ("num_layers=2",)
     changes += ("stochastic_depth=0.2", "augmentation=('flip', 'mixup')")
     whole = run(tmp_path / "whole", *changes)
     killed = ("--recipe", "smoke", "--output", tmp_path / "killed", *changes)
@@ -347,10 +371,26 @@ def test_sets_without_a_validation_part_are_cut(monkeypatch):
 
     monkeypatch.setattr(tfds_sets, "_answers", lambda host: True)
     recipe = make_recipe("fine_tune")
+    asked = []
+
+    def read(builder, split, masks):
+        asked.append(split)
+        return [split], ("a", "b")
+
+    monkeypatch.setattr(sources.data, "read_tfds_images", read)
     with tfds.testing.mock_data(num_examples=2):
-        splits = sources.read_splits(recipe, "tfds:cifar10", seed=0)
-    assert len(splits.class_names) == 10
-    assert min(map(len, (splits.train, splits.validation, splits.test))) >= 1
+        for name, expected in (
+            ("cifar10", ["train[:90%]", "train[90%:100%]", "test"]),
+            ("tf_flowers", ["train[:80%]", "train[80%:90%]", "train[90%:]"]),
+            ("oxford_flowers102", ["train", "validation", "test"]),
+            (
+                "imagenet2012",
+                ["train[:90%]", "train[90%:100%]", "validation"],
+            ),
+        ):
+            asked.clear()
+            sources.read_splits(recipe, f"tfds:{name}", seed=0)
+            assert asked == expected
 
 
 @pytest.fixture(scope="module")
@@ -408,9 +448,19 @@ def test_transfer_compares_ways_over_labels_and_goes_on(
         (["--set", "patch_size=5"], "multiple"),
         (["--set", "preset=vit_x", "image_size=32"], "preset='vit_x'"),
         (["--set", "system=keras_hub", "trainable=head"], "trained in parts"),
-        (["--recipe", "fine_tune"], "Add --data FOLDER"),
+        (["--recipe", "scratch"], "Add --data FOLDER"),
+        (["--recipe", "fine_tune", "--data", "."], "no --weights. Add"),
+        (["--set", "lora_rank=3"], "have a rank. Received: lora_rank=3"),
+        (["--set", "image_size=(32,48)"], "are square"),
+        (["--set", "image_size=(32,)"], "or (height, width)"),
+        (["--set", "ema=2.0"], "less than 1. Received: ema=2.0"),
+        (["--skip-bad-files"], "left out of a folder"),
+        (
+            ["--set", "system=keras_hub", "stochastic_depth=0.1"],
+            "Add --set stochastic_depth=0.0",
+        ),
         (["--data", "nowhere"], "or leave it out"),
-        (["--recipe", "fine_tune", "--data", "nowhere"], "where there is none"),
+        (["--recipe", "scratch", "--data", "nowhere"], "where there is none"),
         (["--weights", "nowhere"], "Leave these out"),
         (["--set", "budget_clock=wall"], "budget_minutes=None. Add"),
         (["--threads", "1"], "before Keras is imported"),
@@ -433,9 +483,9 @@ def test_train_refuses_bad_pictures_before_it_trains(signs, tmp_path, capsys):
         copy.write_bytes(path.read_bytes())
     bad = sorted(folder.rglob("*.png"))[4]
     bad.write_bytes(bad.read_bytes()[:99])
-    options = ["--recipe", "linear_probe", "--data", folder]
+    options = ["--recipe", "scratch", "--data", folder]
     options += ["--output", tmp_path / "run"]
-    options += ["--set", *TINY, "preset=vit_tiny"]
+    options += ["--set", *TINY, "image_size=32", "batch_size=8"]
     text = refusal(capsys, train.main, *options)
     assert str(bad) in text and "on_error" in text
     run(
@@ -446,9 +496,15 @@ def test_train_refuses_bad_pictures_before_it_trains(signs, tmp_path, capsys):
         tmp_path / "skips",
     )
     assert f"left out: {bad}" in capsys.readouterr().out
-    (tmp_path / "empty.npz").write_bytes(b"no archive")
-    options[3] = tmp_path / "empty.npz"
-    assert "x_train" in refusal(capsys, train.main, *options)
+    for name, content in (("a", b"no archive"), ("b", b""), ("c", b"PK\3\4")):
+        options[3] = tmp_path / f"{name}.npz"
+        options[3].write_bytes(content)
+        assert "x_train" in refusal(capsys, train.main, *options)
+    arrays = {"x_train": np.zeros((20, 8, 8)), "y_train": np.arange(20) % 2}
+    arrays |= {"x_test": np.zeros((4, 8, 8)), "y_test": np.arange(4) % 2}
+    options[3] = tmp_path / "floats.npz"
+    np.savez(options[3], **arrays)
+    assert "unsigned bytes" in refusal(capsys, train.main, *options)
 
 
 def test_commands_import_no_backend_before_they_limit_threads():
@@ -460,10 +516,14 @@ def test_commands_import_no_backend_before_they_limit_threads():
 
 def test_runs_are_shown_beside_each_other(smoke, segmented, tmp_path, capsys):
     figure = tmp_path / "curves.png"
-    curves.main([str(smoke), str(smoke), "--figure", str(figure)])
+    again = tmp_path / smoke.name
+    shutil.copytree(smoke, again)
+    curves.main([str(smoke), str(again), "--figure", str(figure)])
     printed = capsys.readouterr().out
-    assert printed.count("\n") == 3 and "± " in printed
+    assert printed.count("\n") == 4 and "± " in printed
     assert figure.is_file()
+    text = refusal(capsys, curves.main, smoke, segmented)
+    assert "of one task" in text
     curves.main([str(segmented)])
     assert "mIoU" in capsys.readouterr().out
     text = refusal(capsys, curves.main, tmp_path)

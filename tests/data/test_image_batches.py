@@ -136,6 +136,18 @@ def test_masks_are_resized_to_the_nearest_and_cropped_like_their_pictures():
     assert (found[0, 0] == 255).all() and (found[0, -1] == 255).all()
 
 
+def test_what_a_shift_leaves_empty_is_no_class():
+    pairs = [(np.full((8, 8, 3), 9, "uint8"), np.full((8, 8), 1))] * 6
+    shift = keras.layers.RandomTranslation(0.5, 0.5, fill_mode="constant")
+    options = dict(num_classes=2, masks=True, augmentation=[shift])
+    images, found = ImageBatches(pairs, batch_size=6, **options)[0]
+    assert np.unique(found).tolist() == [1, 255]
+    empty = found == 255
+    np.testing.assert_allclose(images[empty], -1, atol=1e-6)
+    with pytest.raises(ValueError, match="ignore_class=None"):
+        ImageBatches(pairs, batch_size=6, ignore_class=None, **options)[0]
+
+
 def test_files_are_read_by_threads_into_the_same_batches(tmp_path):
     pairs = []
     for index, (picture, label) in enumerate(examples(12)):
@@ -144,7 +156,7 @@ def test_files_are_read_by_threads_into_the_same_batches(tmp_path):
         pairs.append((path, label))
     options = dict(num_classes=3, batch_size=5, seed=2)
     plain = ImageBatches(examples(12), **options)
-    threads = ImageBatches(pairs, workers=4, **options)
+    threads = ImageBatches(pairs, num_threads=4, **options)
     encoded = ImageBatches(
         [(path.read_bytes(), label) for path, label in pairs], **options
     )
@@ -160,6 +172,16 @@ BAD = {
     "none": (dict(examples=[]), "no examples"),
     "label": (dict(examples=[(np.zeros((4, 4, 3)), 3)]), "Received: 3, of exa"),
     "negative": (dict(examples=[(np.zeros((4, 4, 3)), -1)]), "Received: -1"),
+    "vector": (
+        dict(examples=[(np.zeros((4, 4, 3)), np.array([0, 1, 0]))]),
+        "by argmax",
+    ),
+    "float": (dict(examples=[(np.zeros((4, 4, 3)), 1.0)]), "Received: 1.0"),
+    "text": (dict(examples=[(np.zeros((4, 4, 3)), "1")]), "Received: '1'"),
+    "mixed masks": (
+        dict(masks=True, augmentation=[keras.layers.CutMix()]),
+        "Leave them out of",
+    ),
     "mixing": (
         dict(augmentation=[keras.layers.MixUp()]),
         "Pass one_hot=True",

@@ -80,6 +80,19 @@ def test_other_files_are_told_and_never_dropped_in_silence(flowers):
     assert skipped[0].path == note
 
 
+def test_hidden_files_are_passed_over_and_stray_pictures_told(flowers):
+    save(flowers / "rose" / ".checkpoints" / "a.png")
+    (flowers / "rose" / "._a.jpg").write_bytes(b"a note")
+    assert len(read_image_folder(flowers)[0]) == 6
+    stray = save(flowers / "stray.png")
+    _, _, skipped = read_image_folder(flowers, on_error="skip")
+    assert [file.path for file in skipped] == [stray]
+    other = save(flowers.parent / f"{flowers.name}_more" / "d.png").parent
+    (flowers / "rose" / "linked").symlink_to(other)
+    stray.unlink()
+    assert len(read_image_folder(flowers)[0]) == 7
+
+
 def test_folders_that_are_no_classes_are_refused(flowers, tmp_path):
     with pytest.raises(ValueError, match="where there is none"):
         read_image_folder(tmp_path / "nowhere")
@@ -88,7 +101,7 @@ def test_folders_that_are_no_classes_are_refused(flowers, tmp_path):
     with pytest.raises(ValueError, match="without folders"):
         read_image_folder(flowers / "rose" / "more")
     (flowers / "tulip").mkdir()
-    with pytest.raises(ValueError, match=r"none in '.*tulip'. Fill"):
+    with pytest.raises(ValueError, match=r"none in '.*tulip'. Fill it"):
         read_image_folder(flowers)
     bad = save(flowers / "tulip" / "a.png")
     cut_off(bad)
@@ -120,6 +133,26 @@ def test_pictures_are_paired_with_their_masks(tmp_path):
     reasons = {file.path.name: file.reason for file in skipped}
     assert reasons["four.png"] == "it has no picture"
     assert "one channel" in reasons["three.png"]
+
+
+def test_masks_belong_to_the_pictures_of_the_same_folder(tmp_path):
+    for part, value in (("one", 1), ("two", 2)):
+        save(tmp_path / "images" / part / "1.png")
+        save(tmp_path / "masks" / part / "1.png", mode="L", value=value)
+    pairs, _ = read_mask_folder(tmp_path)
+    assert [(p.parent.name, m.parent.name) for p, m in pairs] == [
+        ("one", "one"),
+        ("two", "two"),
+    ]
+    save(tmp_path / "masks" / "two" / "1.gif", mode="L")
+    with pytest.raises(ValueError, match="has the same name"):
+        read_mask_folder(tmp_path)
+
+
+def test_sixteen_bits_of_grey_are_scaled_and_not_cut_off():
+    grey = np.array([[0, 256], [30000, 65535]], "uint16")
+    pixels = ImageProcessor().pixels(Image.fromarray(grey))
+    assert pixels[..., 0].tolist() == [[0, 1], [117, 255]]
 
 
 def test_a_palette_holds_classes():
@@ -186,7 +219,7 @@ def test_pets_have_masks_that_count_from_zero(tfds, any_host):
     with tfds.testing.mock_data(as_dataset_fn=as_dataset):
         pairs, names = read_tfds_images("oxford_iiit_pet", masks=True)
         labelled, pets = read_tfds_images("oxford_iiit_pet")
-    assert names == ("pet", "border", "background")
+    assert names == ("pet", "background", "border")
     np.testing.assert_array_equal(pairs[0][1], mask - 1)
     assert labelled[0][1] == 5 and len(pets) == 37
 
