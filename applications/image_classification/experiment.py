@@ -245,7 +245,10 @@ def make_augmentation(recipe):
     """The layers that a recipe names."""
     makers = {
         "flip": lambda: keras.layers.RandomFlip("horizontal"),
-        "shift": lambda: keras.layers.RandomTranslation(0.1, 0.1),
+        # Whole pixels: interpolated ones would be blurred.
+        "shift": lambda: keras.layers.RandomTranslation(
+            0.1, 0.1, interpolation="nearest"
+        ),
         "zoom": lambda: keras.layers.RandomZoom((-0.3, 0.1)),
         "rotate": lambda: keras.layers.RandomRotation(0.05),
         "rand_augment": keras.layers.RandAugment,

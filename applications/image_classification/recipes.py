@@ -176,7 +176,7 @@ RECIPES = {
         test_images=400,
         **{**SMALL, "patch_size": 4, "pooling": None},
     ),
-    # Small pictures of your own in an hour of a core.
+    # Small pictures of your own in an hour on two cores.
     "hour": Recipe(
         dataset="named",
         num_layers=6,
@@ -184,9 +184,10 @@ RECIPES = {
         num_heads=4,
         pooling="average",
         stochastic_depth=0.1,
-        augmentation=("flip", "mixup"),
+        augmentation=("flip", "shift", "mixup"),
         label_smoothing=0.1,
-        budget_minutes=40.0,
+        budget_minutes=110.0,
+        learning_rate=1e-3,
         warmup_steps=200,
     ),
     # A few hundred pictures; see transfer.py.
