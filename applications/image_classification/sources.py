@@ -111,7 +111,10 @@ def from_tfds(name, masks, recipe):
 def from_arrays(path, recipe, seed):
     """Pictures `x_train`, `x_test` and targets `y_train`, `y_test`."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with (  # NumPy leaves a file open that is no archive
+            Path(path).open("rb") as content,
+            np.load(content, allow_pickle=False) as file,
+        ):
             arrays = dict(file)
         parts = {
             part: list(

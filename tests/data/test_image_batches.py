@@ -138,7 +138,9 @@ def test_masks_are_resized_to_the_nearest_and_cropped_like_their_pictures():
 
 def test_what_a_shift_leaves_empty_is_no_class():
     pairs = [(np.full((8, 8, 3), 9, "uint8"), np.full((8, 8), 1))] * 6
-    shift = keras.layers.RandomTranslation(0.5, 0.5, fill_mode="constant")
+    shift = keras.layers.RandomTranslation(
+        0.5, 0.5, fill_mode="constant", interpolation="nearest"
+    )
     options = dict(num_classes=2, masks=True, augmentation=[shift])
     images, found = ImageBatches(pairs, batch_size=6, **options)[0]
     assert np.unique(found).tolist() == [1, 255]
