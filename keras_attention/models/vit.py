@@ -432,8 +432,10 @@ class ViT(Model):
             arguments = vit_google.constructor_arguments(weights)
             size = arguments["image_shape"][:2]
             arguments["image_processor"] = ImageProcessor(size)
-            model = cls(**{**arguments, **overrides})
-            assign_weights(model, vit_google.to_vit(weights, model._sizes()))
+            model = cls.from_arrays(
+                {**arguments, **overrides},
+                lambda model: vit_google.to_vit(weights, model._sizes()),
+            )
         else:
             model = super().from_preset(preset, **overrides)
         if num_classes not in (None, model.num_classes):
