@@ -11,6 +11,7 @@ from keras_attention.converters import vit as names
 from keras_attention.converters.safetensors_file import write_safetensors
 from keras_attention.data.image_processor import ImageProcessor
 from keras_attention.layers.attention_pooling import AttentionPooling
+from keras_attention.layers.layer_normalization import LayerNormalization
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.position_embedding import PositionEmbedding
@@ -247,7 +248,7 @@ class ViT(Model):
         limit = (3 / hidden_dim) ** 0.5
 
         def make_norm(name):
-            return layers.LayerNormalization(
+            return LayerNormalization(
                 epsilon=layer_norm_epsilon, dtype=dtype, name=name
             )
 
