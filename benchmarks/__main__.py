@@ -144,9 +144,20 @@ def line(name, backend, numbers):
         cells.append(spread(ratios))
     row = ALL[name]
     per_second = row.amount / middle(runs, "ours", "seconds")
-    cells.append(f"{per_second:.3g} {row.unit}")
+    cells.append(f"{per_second:.3g} {row.unit}{shares(row, runs)}")
     cells.append(verdict(row.bars.get(backend), backend, runs, numbers))
     return cells
+
+
+def shares(row, runs):
+    """What part each side does of the FLOP/s of a large product."""
+    if not row.flop or "product" not in runs["ours"][0]:
+        return ""
+    parts = []
+    for side, each in runs.items():
+        rates = [row.flop / run["seconds"] / run["product"] for run in each]
+        parts.append(f"{side} {spread(rates, '{:.1%}')}")
+    return f"; of a product's FLOP/s {', '.join(parts)}"
 
 
 def middle(runs, side, what):
@@ -163,6 +174,9 @@ def verdict(bar, backend, runs, numbers):
             key = {"faster": "seconds", "lighter": "megabytes"}[what]
             got = middle(runs, "peer", key) / middle(runs, "ours", key)
             parts.append((f"{least:g} times {what}", got >= least))
+    if bar.seconds:
+        got = middle(runs, "ours", "seconds")
+        parts.append((f"at most {bar.seconds:g} s", got <= bar.seconds))
     if bar.slower_than:
         other, most = bar.slower_than
         if f"{other}/{backend}" in numbers:
@@ -236,6 +250,7 @@ def main(arguments=None):
         name
         for name in ALL
         if not options.only or name.startswith(tuple(options.only))
+        if options.gpu or not ALL[name].gpu_only
     ]
     if not names:
         parser.error(f"no row begins with {options.only}; see --help.")

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 
 from benchmarks.rows import ROWS, SCALING
+from benchmarks.steps import forward, normal
 from keras_attention.ops.additive import on_accelerator
 
 # A step is repeated for about so long, or once if it takes longer; those of
@@ -78,6 +80,27 @@ def measure(step, clock, limit=SECONDS):
     return seconds
 
 
+def product_rate(size=8192, times=8):
+    """FLOP/s of products of bfloat16 matrices: what there is to reach.
+
+    The numbers are random as a model's are: zeros would take less power.
+    """
+    x, y = (
+        ops.convert_to_tensor(normal(size, size, seed=seed), "bfloat16")
+        for seed in (0, 1)
+    )
+
+    def products(x, y):
+        for _ in range(times):
+            x = ops.matmul(x, y) * size**-0.5
+        return ops.max(x)  # one number to be waited for
+
+    step = forward(products, [x, y])
+    step()
+    seconds = measure(step, time.perf_counter, FEWER_SECONDS)
+    return times * 2 * size**3 / float(np.median(seconds))
+
+
 def main(name, side, device):
     gpu = on_accelerator()
     if gpu != (device == "gpu"):
@@ -85,18 +108,18 @@ def main(name, side, device):
             f"{keras.backend.backend()} must run on a {device}. Received: "
             f"{'an accelerator' if gpu else 'none'}."
         )
-    step = getattr({**ROWS, **SCALING}[name], side)()
+    row = {**ROWS, **SCALING}[name]
+    step = getattr(row, side)()
     memory = Memory()
     step()  # compiles
     # CPU time, or wall time where an accelerator does the work.
     clock = time.perf_counter if gpu else time.process_time
     limit = FEWER_SECONDS if name in SCALING or gpu else SECONDS
     seconds = measure(step, clock, limit)
-    print(
-        json.dumps(
-            {"seconds": float(np.median(seconds)), "megabytes": memory.peak()}
-        )
-    )
+    found = {"seconds": float(np.median(seconds)), "megabytes": memory.peak()}
+    if row.flop:
+        found["product"] = product_rate()
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from benchmarks.steps import forward, forward_and_backward, normal
+from benchmarks.steps import (
+    between_batches,
+    forward,
+    forward_and_backward,
+    normal,
+)
 from keras_attention import layers
 from keras_attention.decoding import beam_search, greedy
 from keras_attention.losses import SparseCategoricalCrossentropy
@@ -43,29 +48,7 @@ def step_of_fit(model, source, target, labels, label_smoothing=0.0):
     )
     ids = {"encoder_token_ids": source, "decoder_token_ids": target}
     weights = np.ones(labels.shape, "float32")
-
-    def step():
-        return step.times(lambda: 0.0, 1)
-
-    def times(clock, steps):
-        class Ends(keras.callbacks.Callback):
-            ends: list = []
-
-            def on_train_batch_end(self, batch, logs=None):
-                self.ends.append(clock())
-
-        # What a call of `fit` costs by itself is not a step's.
-        ends = Ends()
-        model.fit(
-            ((ids, labels, weights) for _ in range(steps + 2)),
-            steps_per_epoch=steps + 2,
-            callbacks=[ends],
-            verbose=0,
-        )
-        return list(np.diff(ends.ends[-steps - 1 :]))
-
-    step.times = times
-    return step
+    return between_batches(model, (ids, labels, weights))
 
 
 def decoder():

@@ -18,6 +18,8 @@ from benchmarks import (
     scaling,
     transformer,
     transformer_training,
+    vit,
+    vit_loading,
 )
 from benchmarks.steps import forward, forward_and_backward, normal
 from keras_attention import layers
@@ -34,11 +36,13 @@ class Bar:
         lighter: Least ratio of the peer's memory to ours.
         slower_than: Most ratio of our time to that of another row of ours,
             as (row, ratio).
+        seconds: Most seconds of ours.
     """
 
     faster: float = 0.0
     lighter: float = 0.0
     slower_than: tuple[str, float] | None = None
+    seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +58,9 @@ class Row:
         amount: How many things a step does.
         unit: What things.
         bars: From backend to what is to be reached there.
+        flop: Of a step, where a GPU's are told as a share of those of a
+            product of large matrices; 0 where they are not.
+        gpu_only: Whether it is for a GPU, too large for a core.
     """
 
     about: str
@@ -64,6 +71,8 @@ class Row:
     amount: float = 1
     unit: str = "steps"
     bars: dict = dataclasses.field(default_factory=dict)
+    flop: float = 0.0
+    gpu_only: bool = False
 
 
 def our_additive(length):
@@ -249,6 +258,65 @@ TORCH_LOOP = "peer the same model as a loop of torch.nn.GRUCell"
 
 def on_xla(bar):
     return {"tensorflow": bar, "jax": bar}
+
+
+VIT_PEER = "peer keras-hub's ViTImageClassifier, on torch transformers' ViT"
+VIT_BARS = {**on_xla(Bar(faster=1.1)), "torch": Bar(faster=0.95)}
+VIT_LARGE = vit.Sizes("vit_ti_16", pixels=1024, batch=1)
+# 17.58 billion products and as many sums an image.
+VIT_B_FLOP = 2 * 17.58e9
+
+
+def vit_rows(make_row):
+    """Rows of a step of training and of one of inference."""
+    for kind, about, passes, steps in (
+        (
+            "training",
+            "a step of `fit` with AdamW",
+            3,
+            (vit.training, vit.peer_training),
+        ),
+        ("inference", "logits", 1, (vit.inference, vit.peer_inference)),
+    ):
+        yield from make_row(kind, about, passes, *steps)
+
+
+def small_vit(kind, about, passes, ours, peer):
+    for name in ("ti", "s"):
+        sizes = vit.Sizes(f"vit_{name}_16")
+        yield (
+            f"vit-{name}-16-{kind}",
+            Row(
+                f"ViT-{name.title()}/16, {about}, 224 x 224 pixels, B=8; "
+                + VIT_PEER,
+                ours(sizes),
+                peer(sizes),
+                amount=sizes.batch,
+                unit="images",
+                bars=VIT_BARS,
+            ),
+        )
+
+
+def large_batch_vit(kind, about, passes, ours, peer):
+    sizes = vit.Sizes(
+        "vit_b_16",
+        batch=256,
+        dtype="mixed_bfloat16" if kind == "training" else "bfloat16",
+    )
+    yield (
+        f"vit-b-16-{kind}",
+        Row(
+            f"ViT-B/16, {about}, 224 x 224 pixels, B=256, bfloat16; "
+            f"{VIT_PEER}, fused attention",
+            ours(sizes),
+            peer(sizes),
+            amount=sizes.batch,
+            unit="images",
+            flop=passes * VIT_B_FLOP * sizes.batch,
+            gpu_only=True,
+        ),
+    )
 
 
 ADDITIVE_BARS = {
@@ -481,6 +549,28 @@ ROWS = {
         unit="target tokens",
         bars={"jax": Bar(faster=1.0), "torch": Bar(faster=1.0)},
     ),
+    **dict(vit_rows(small_vit)),
+    "vit-ti-16-1024-training": Row(
+        "ViT-Ti/16, a step of `fit` with AdamW, 1024 x 1024 pixels (4,096 "
+        f"patches), B=1; {VIT_PEER}",
+        vit.training(VIT_LARGE),
+        vit.peer_training(VIT_LARGE),
+        amount=VIT_LARGE.batch,
+        unit="images",
+        bars=on_xla(Bar(lighter=3.0)),
+    ),
+    **{
+        f"vit-load-{name}": Row(
+            f"`ViT.from_preset` of a ViT-B/16, {about}, the first in a "
+            "process: CPU-seconds beyond reading the file into arrays",
+            vit_loading.loading(*functions),
+            None,
+            unit="models",
+            bars=dict.fromkeys(EVERYWHERE, Bar(seconds=3.0)),
+        )
+        for name, about, *functions in vit_loading.FORMATS
+    },
+    **dict(vit_rows(large_batch_vit)),
     "import": Row(
         "`import keras_attention` after `import keras`", import_package, None
     ),

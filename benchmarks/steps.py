@@ -60,15 +60,30 @@ def forward_and_backward(layer, function, arrays, weights=None):
     return run
 
 
-def forward(function, arrays):
-    """A compiled step without gradients; `function` returns a tensor."""
+def forward(function, arrays, model=None):
+    """A compiled step without gradients.
+
+    Args:
+        function: Takes tensors like `arrays`, returns one tensor.
+        arrays: NumPy inputs.
+        model: On JAX, whose weights are inputs of what is compiled; if None,
+            they are constants in it.
+    """
     backend = keras.backend.backend()
     tensors = [ops.convert_to_tensor(x) for x in arrays]
     if backend == "jax":
         import jax
 
-        step = jax.jit(function)
-        return lambda: jax.block_until_ready(step(*tensors))
+        variables = model.variables if model is not None else []
+
+        def stateless(values, *tensors):
+            mapping = list(zip(variables, values, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                return function(*tensors)
+
+        step = jax.jit(stateless)
+        values = [variable.value for variable in variables]
+        return lambda: jax.block_until_ready(step(values, *tensors))
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -82,6 +97,41 @@ def forward(function, arrays):
         wait()
 
     return run
+
+
+def between_batches(model, batch):
+    """A step of `fit`: the time between the ends of two.
+
+    Args:
+        model: Compiled.
+        batch: What a data set gives for one, taken again and again.
+
+    Returns:
+        A function that takes a step, with `times` of its own.
+    """
+
+    def step():
+        return step.times(lambda: 0.0, 1)
+
+    def times(clock, steps):
+        class Ends(keras.callbacks.Callback):
+            ends: list = []
+
+            def on_train_batch_end(self, batch, logs=None):
+                self.ends.append(clock())
+
+        # What a call of `fit` costs by itself is not a step's.
+        ends = Ends()
+        model.fit(
+            (batch for _ in range(steps + 2)),
+            steps_per_epoch=steps + 2,
+            callbacks=[ends],
+            verbose=0,
+        )
+        return list(np.diff(ends.ends[-steps - 1 :]))
+
+    step.times = times
+    return step
 
 
 def wait():

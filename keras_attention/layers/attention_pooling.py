@@ -2,6 +2,7 @@ import keras
 from keras import ops
 
 from keras_attention.layers.feed_forward import FeedForward
+from keras_attention.layers.layer_normalization import LayerNormalization
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.ops import checks
 
@@ -90,7 +91,7 @@ class AttentionPooling(keras.layers.Layer):
             name="attention",
         )
         self.attention.build((None, 1, dim), inputs_shape)
-        self.norm = keras.layers.LayerNormalization(
+        self.norm = LayerNormalization(
             epsilon=self.layer_norm_epsilon,
             dtype=self.dtype_policy,
             name="norm",

@@ -1,6 +1,7 @@
 import keras
 
 from keras_attention.layers.attention import cloned
+from keras_attention.layers.projection import project
 from keras_attention.ops import checks
 
 
@@ -96,9 +97,10 @@ class FeedForward(keras.layers.Layer):
         self.output_dense.build((*inputs_shape[:-1], self.intermediate_dim))
 
     def call(self, inputs, training=None):
-        x = self.intermediate_dense(inputs)
-        x = self.dropout_layer(x, training=training)
-        return self.output_dense(x)
+        x = project(self.intermediate_dense, inputs)
+        if self.dropout:
+            x = self.dropout_layer(x, training=training)
+        return project(self.output_dense, x)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape

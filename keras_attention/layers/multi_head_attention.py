@@ -8,7 +8,12 @@ from keras_attention.layers.cached_attention import (
     CachedAttention,
     heads_first,
 )
-from keras_attention.layers.projection import projection
+from keras_attention.layers.projection import (
+    can_project_at_once,
+    project,
+    project_at_once,
+    projection,
+)
 from keras_attention.ops import checks, hypothesis_cache, l2_scores
 from keras_attention.ops.dot_product import dot_product_attention
 from keras_attention.ops.folding import Folded
@@ -427,7 +432,7 @@ class MultiHeadAttention(CachedAttention):
     def _project_heads(self, query, heads):
         if self.use_gate:
             heads = heads * self._gate_dense(query)
-        return self._output_dense(heads)
+        return project(self._output_dense, heads, num_inputs=2)
 
     def call(
         self,
@@ -463,11 +468,12 @@ class MultiHeadAttention(CachedAttention):
                 query, key, attention_mask=attention_mask
             )
             arguments.check_mask_heads(attention_mask, self.num_heads)
-        heads = (
-            self._query_dense(query),
-            self._key_dense(key),
-            self._value_dense(value),
-        )
+        denses = self._query_dense, self._key_dense, self._value_dense
+        if query is value is key and can_project_at_once(denses):
+            heads = project_at_once(denses, query)
+        else:
+            inputs = query, key, value
+            heads = [project(f, x) for f, x in zip(denses, inputs, strict=True)]
         heads_q, heads_k, heads_v = map(folded.fold, heads) if folded else heads
         window = self._window(use_causal_mask)
         if window is not None and attention_bias is None:

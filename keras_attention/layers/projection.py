@@ -1,6 +1,9 @@
+import itertools
+import math
 import string
 
 import keras
+from keras import ops
 
 from keras_attention.layers.attention import cloned
 
@@ -36,3 +39,131 @@ def projection(name, rank, num_inputs, sizes, use_bias, **arguments):
     # Masks reach us as arguments: a projection need not warn about them.
     layer.supports_masking = True
     return layer
+
+
+def is_plain(layer):
+    """Whether a Dense or EinsumDense only multiplies and adds its weights."""
+    return (
+        type(layer) in (keras.layers.Dense, keras.layers.EinsumDense)
+        and layer.quantization_mode is None
+        and layer.activity_regularizer is None
+    )
+
+
+def project(layer, x, num_inputs=1):
+    """`layer(x)`, without what Keras does around a call.
+
+    That takes 0.2 ms on torch, a tenth of a small model's step. There the
+    bias is added within the product.
+
+    Args:
+        layer: A Dense, or as `projection` makes them.
+        x: A tensor.
+        num_inputs: How many of its last axes are summed over.
+    """
+    if not is_plain(layer):
+        return layer(x)
+    kernel = _weight(layer.kernel, layer)
+    features = math.prod(kernel.shape[:num_inputs])
+    shape = _shape(x)[: len(x.shape) - num_inputs]
+    made = linear(
+        reshape(_cast(x, kernel.dtype), (-1, features)),  # (R, D)
+        reshape(kernel, (features, -1)),
+        layer.bias,
+    )
+    made = reshape(made, (*shape, *kernel.shape[num_inputs:]))
+    return made if layer.activation is None else layer.activation(made)
+
+
+def can_project_at_once(layers):
+    """Whether `project_at_once` does what these layers do to one tensor."""
+    return len({id(layer) for layer in layers}) == len(layers) and all(
+        is_plain(layer)
+        and layer.dtype_policy == layers[0].dtype_policy
+        and (layer.bias is None) == (layers[0].bias is None)
+        for layer in layers
+    )
+
+
+def project_at_once(layers, x):
+    """What several projections of features make of one tensor.
+
+    One product, and for its gradient two, instead of as many for each layer:
+    their kernels are small, and are put side by side.
+
+    Args:
+        layers: As `projection` makes them, of one input axis.
+        x: `(B, ..., D)`.
+
+    Returns:
+        A list of `(B, ..., *sizes)`, one per layer.
+    """
+    kernels = [_weight(layer.kernel, layer) for layer in layers]
+    sizes = [kernel.shape[1:] for kernel in kernels]
+    features, shape = x.shape[-1], _shape(x)[:-1]
+    bias = None
+    if layers[0].bias is not None:
+        biases = [_weight(layer.bias, layer) for layer in layers]
+        bias = _join([reshape(one, (-1,)) for one in biases])
+    made = linear(
+        reshape(_cast(x, kernels[0].dtype), (-1, features)),  # (R, D)
+        _join([reshape(kernel, (features, -1)) for kernel in kernels]),
+        bias,
+    )  # (R, sum of widths)
+    ends = list(itertools.accumulate(math.prod(size) for size in sizes))
+    return [
+        reshape(made[:, end - math.prod(size) : end], (*shape, *size))
+        for end, size in zip(ends, sizes, strict=True)
+    ]
+
+
+def linear(rows, kernel, bias=None):
+    """`rows` `(R, D)` times `kernel` `(D, E)`, plus a bias of E numbers."""
+    if bias is None:
+        return ops.matmul(rows, kernel)
+    bias = reshape(_cast(bias, kernel.dtype), (-1,))
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.addmm(bias, rows, kernel)
+    return ops.matmul(rows, kernel) + bias
+
+
+# Keras's operations search their arguments for symbolic tensors, which takes
+# longer than torch takes for what these do.
+
+
+def reshape(x, shape):
+    if keras.backend.backend() == "torch":
+        return x.reshape(shape)
+    return ops.reshape(x, shape)
+
+
+def _shape(x):
+    return x.shape if keras.backend.backend() == "torch" else ops.shape(x)
+
+
+def _cast(x, dtype):
+    x = ops.convert_to_tensor(x)
+    return x if x.dtype == dtype else ops.cast(x, _name(dtype))
+
+
+def _name(dtype):
+    return keras.backend.standardize_dtype(dtype)
+
+
+def _weight(weight, layer):
+    """A weight in the dtype that its layer computes in."""
+    x = ops.convert_to_tensor(weight)
+    if _name(x.dtype) == layer.compute_dtype:
+        return x
+    return ops.cast(x, layer.compute_dtype)
+
+
+def _join(tensors):
+    """Side by side, along the last axis."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cat(tensors, dim=-1)
+    return ops.concatenate(tensors, axis=-1)

@@ -2,6 +2,7 @@ import keras
 
 from keras_attention.layers.attention import cloned
 from keras_attention.layers.feed_forward import FeedForward
+from keras_attention.layers.layer_normalization import LayerNormalization
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.layers.stochastic_depth import StochasticDepth
 from keras_attention.ops import checks
@@ -132,7 +133,7 @@ class TransformerBlock(keras.layers.Layer):
 
     def _make_residual(self, name):
         """Makes what stands around the part of this name."""
-        norm = keras.layers.LayerNormalization(
+        norm = LayerNormalization(
             epsilon=self.layer_norm_epsilon,
             dtype=self.dtype_policy,
             name=f"{name}_norm",
@@ -207,9 +208,11 @@ class TransformerBlock(keras.layers.Layer):
 
     def residual(self, x, part, name, training=None):
         """Adds to x what a part makes of it, with one normalization."""
-        norm = getattr(self, f"{name}_norm")
+        # Not by `__call__`: see `projection.project`.
+        norm = getattr(self, f"{name}_norm").call
         y = part(norm(x) if self.normalize_first else x)
-        y = self.dropout_layer(y, training=training)
+        if self.dropout:
+            y = self.dropout_layer(y, training=training)
         if self.layer_scale is not None:
             y = y * getattr(self, f"{name}_scale")
         if self.stochastic_depth:

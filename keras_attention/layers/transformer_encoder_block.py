@@ -98,11 +98,15 @@ class TransformerEncoderBlock(TransformerBlock):
         for implicit in (mask, inputs_mask):
             padding_mask = both(padding_mask, as_mask(implicit, "mask"))
         scores = None
+        attention = self.self_attention
+        if attention.dtype_policy == self.dtype_policy:
+            # See `projection.project`.
+            attention = attention.call
 
         def read(x):
             nonlocal scores
             x, scores = unpack(
-                self.self_attention(
+                attention(
                     x,
                     x,
                     # Keras would pass a mask that x carries, and no other.
@@ -115,8 +119,11 @@ class TransformerEncoderBlock(TransformerBlock):
             )
             return x
 
+        def transform(x):
+            return self.feed_forward.call(x, training=training)
+
         x = self.residual(inputs, read, "self_attention", training)
-        x = self.residual(x, self.feed_forward, "feed_forward", training)
+        x = self.residual(x, transform, "feed_forward", training)
         return (x, scores) if return_attention_scores else x
 
     def compute_output_shape(self, inputs_shape):

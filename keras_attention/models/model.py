@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_attention.converters import huggingface
 from keras_attention.models import hub
+from keras_attention.models.unfilled import unfilled_weights
 from keras_attention.ops import checks
 
 CONFIG_FILE = "config.json"
@@ -137,8 +138,27 @@ class Model(keras.Model):
             )
         weights = huggingface.read_weights(folder)
         arguments = cls.read_huggingface_config(folder, weights)
-        model = cls(**{**arguments, **overrides})
-        assign_weights(model, model.from_huggingface_weights(weights))
+        return cls.from_arrays(
+            {**arguments, **overrides},
+            lambda model: model.from_huggingface_weights(weights),
+        )
+
+    @classmethod
+    def from_arrays(cls, arguments, arrays_of):
+        """Makes a model of weights that are there.
+
+        Args:
+            arguments: Those of the constructor.
+            arrays_of: `arrays_of(model)` returns arrays by path, as
+                `assign_weights` takes them, for all of its weights.
+        """
+        with unfilled_weights():
+            model = cls(**arguments)
+        arrays = arrays_of(model)
+        assign_weights(model, arrays)
+        left = len(model.weights) - len(arrays)
+        if left:
+            raise RuntimeError(f"{left} weights of {model.name} were not read.")
         return model
 
     @classmethod

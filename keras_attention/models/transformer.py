@@ -1,6 +1,7 @@
 import keras
 from keras import layers, ops
 
+from keras_attention.layers.layer_normalization import LayerNormalization
 from keras_attention.layers.sine_position_encoding import SinePositionEncoding
 from keras_attention.layers.transformer_decoder_block import (
     TransformerDecoderBlock,
@@ -236,7 +237,7 @@ class Transformer(Translator):
         def make_norm(name):
             if not final_norm:
                 return None
-            return layers.LayerNormalization(
+            return LayerNormalization(
                 epsilon=layer_norm_epsilon, dtype=dtype, name=name
             )
 

@@ -11,6 +11,7 @@ from keras_attention.converters import vit as names
 from keras_attention.converters.safetensors_file import write_safetensors
 from keras_attention.data.image_processor import ImageProcessor
 from keras_attention.layers.attention_pooling import AttentionPooling
+from keras_attention.layers.layer_normalization import LayerNormalization
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.position_embedding import PositionEmbedding
@@ -257,7 +258,7 @@ class ViT(LayerwiseModel):
         limit = (3 / hidden_dim) ** 0.5
 
         def make_norm(name):
-            return layers.LayerNormalization(
+            return LayerNormalization(
                 epsilon=layer_norm_epsilon, dtype=dtype, name=name
             )
 
@@ -447,8 +448,10 @@ class ViT(LayerwiseModel):
             arguments = vit_google.constructor_arguments(weights)
             size = arguments["image_shape"][:2]
             arguments["image_processor"] = ImageProcessor(size)
-            model = cls(**{**arguments, **overrides})
-            assign_weights(model, vit_google.to_vit(weights, model._sizes()))
+            model = cls.from_arrays(
+                {**arguments, **overrides},
+                lambda model: vit_google.to_vit(weights, model._sizes()),
+            )
         else:
             model = super().from_preset(preset, **overrides)
         if num_classes not in (None, model.num_classes):

@@ -1,0 +1,19 @@
+import keras
+from keras import ops
+
+from keras_attention.ops.layer_norm import layer_norm
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class LayerNormalization(keras.layers.LayerNormalization):
+    """Keras's, of the last axis, with the gradient of `ops.layer_norm`.
+
+    For use inside of our layers and models; torch has a kernel of its own.
+    """
+
+    def call(self, inputs):
+        symbolic = isinstance(inputs, keras.KerasTensor)
+        if symbolic or keras.backend.backend() == "torch":
+            return super().call(inputs)
+        output = layer_norm(inputs, self.gamma, self.beta, self.epsilon)
+        return ops.cast(output, self.compute_dtype)
