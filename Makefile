@@ -14,9 +14,9 @@ PYTEST := $(BIN)/python -m pytest
 PYTEST_FLAGS ?=
 # The promises of layers, ops, decoding and models hold on every backend, and
 # so do the examples of docstrings and pages.
-BACKEND_TESTS := keras_attention tests/ops tests/layers tests/decoding \
-	tests/models tests/docs tests/data/test_image_batches.py \
-	tests/test_callbacks.py tests/test_losses.py \
+EXAMPLES := keras_attention tests/docs
+PROMISES := tests/ops tests/layers tests/decoding tests/models \
+	tests/data/test_image_batches.py tests/test_callbacks.py tests/test_losses.py \
 	tests/test_optimizers.py tests/test_reinforce.py tests/test_schedules.py \
 	tests/test_package.py
 SELECT ?= not slow
@@ -27,7 +27,8 @@ DEMO_FOLDER ?= runs/demo
 
 # Two pips must not write to one environment.
 .NOTPARALLEL:
-.PHONY: help demo test test-all test-tensorflow test-jax test-torch lint \
+.PHONY: help demo test test-all test-tensorflow test-jax test-torch \
+	test-jax-promises test-jax-examples lint \
 	lint-style lint-imports lint-types format dist bench docs docs-links \
 	support clean
 
@@ -82,13 +83,14 @@ demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python -m applications.translation.train \
 		--recipe demo --output $(DEMO_FOLDER) --overwrite
 
-# JAX, which takes longest, beside the two others: half of the time on two cores.
+# JAX, which takes longest, beside the two others, which take its examples along:
+# half of the time on two cores.
 test: $(VENV)/.test
 	@jax=$$(mktemp); \
-	$(MAKE) --no-print-directory test-jax > "$$jax" 2>&1 & \
+	$(MAKE) --no-print-directory test-jax-promises > "$$jax" 2>&1 & \
 	pid=$$!; status=0; \
 	$(MAKE) --no-print-directory --keep-going test-tensorflow test-torch \
-		|| status=1; \
+		test-jax-examples || status=1; \
 	wait $$pid || status=1; \
 	cat "$$jax"; rm "$$jax"; \
 	exit $$status
@@ -107,9 +109,14 @@ test-tensorflow: $(VENV)/.test
 	done; \
 	exit $$status
 
-test-jax test-torch: test-%: $(VENV)/.test
-	XLA_FLAGS="$(TEST_XLA_FLAGS)" KERAS_BACKEND=$* $(PYTEST) -m "($(SELECT)) and not one_backend" \
-		$(PYTEST_FLAGS) $(BACKEND_TESTS)
+test-jax: test-jax-promises test-jax-examples
+
+test-torch: TESTS := $(EXAMPLES) $(PROMISES)
+test-jax-promises: TESTS := $(PROMISES)
+test-jax-examples: TESTS := $(EXAMPLES)
+test-torch test-jax-promises test-jax-examples: $(VENV)/.test
+	XLA_FLAGS="$(TEST_XLA_FLAGS)" KERAS_BACKEND=$(word 2,$(subst -, ,$@)) \
+		$(PYTEST) -m "($(SELECT)) and not one_backend" $(PYTEST_FLAGS) $(TESTS)
 
 lint: lint-style lint-imports lint-types
 
