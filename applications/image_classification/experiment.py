@@ -286,6 +286,12 @@ def make_batches(recipe, model, pairs, num_classes, **options):
 def make_callbacks(recipe, folder):
     """Callbacks for `fit`; the last one resumes."""
     if recipe.ema is not None:
+        if keras.backend.backend() == "jax":
+            raise ValueError(
+                "Keras loses the weights of its moving average on JAX. "
+                f"Received: ema={recipe.ema}. Add --set ema=None, or take "
+                "another backend."
+            )
         # The average of the weights is validated, and stays at the end.
         callbacks = training.make_callbacks(recipe, folder)
         return [keras.callbacks.SwapEMAWeights(), *callbacks]
