@@ -21,6 +21,11 @@ def add_recipe(parser, recipes):
     parser.add_argument(
         "--recipe", default="demo", help=f"one of {', '.join(recipes)}"
     )
+    add_changes(parser)
+
+
+def add_changes(parser):
+    """Adds changes to a recipe."""
     parser.add_argument(
         "--set",
         dest="changes",

@@ -51,15 +51,7 @@ def make_parser():
         default=[1, 2, 4, 8],
         help="labelled pictures of each class",
     )
-    parser.add_argument(
-        "--set",
-        dest="changes",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="change choices of the recipe",
-    )
+    command.add_changes(parser)
     command.add_threads(parser)
     return parser
 

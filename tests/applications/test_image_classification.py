@@ -28,6 +28,7 @@ from applications.image_classification.recipes import (
 )
 from keras_attention.data import synthetic
 from keras_attention.models import ViT
+from tests.applications.commands import refusal
 
 pytestmark = pytest.mark.one_backend
 
@@ -47,16 +48,6 @@ def run(folder, *arguments, recipe="smoke"):
         + [str(argument) for argument in arguments]
     )
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-
-
-def refusal(capsys, main, *arguments):
-    """What a command that ends with exit code 2 says."""
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    assert stopped.value.code == 2
-    text = capsys.readouterr().err
-    assert "Traceback" not in text
-    return " ".join(text.split())
 
 
 @pytest.fixture(scope="module")

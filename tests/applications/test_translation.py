@@ -27,6 +27,7 @@ from applications.translation import (
 )
 from applications.translation.recipes import RECIPES, Recipe, make_recipe
 from keras_attention.models import RNNSearch
+from tests.applications.commands import refusal
 
 pytestmark = pytest.mark.one_backend
 
@@ -40,16 +41,6 @@ def run_smoke(folder, *arguments):
 
 def read_metrics(folder):
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-
-
-def refusal(capsys, main, *arguments):
-    """What a command that ends with exit code 2 says."""
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    assert stopped.value.code == 2
-    text = capsys.readouterr().err
-    assert "Traceback" not in text
-    return " ".join(text.split())
 
 
 @pytest.fixture(scope="module")
