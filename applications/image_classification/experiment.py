@@ -247,7 +247,7 @@ def make_augmentation(recipe):
         "flip": lambda: keras.layers.RandomFlip("horizontal"),
         # Whole pixels: interpolated ones would be blurred.
         "shift": lambda: keras.layers.RandomTranslation(
-            0.1, 0.1, interpolation="nearest"
+            recipe.shift, recipe.shift, interpolation="nearest"
         ),
         "zoom": lambda: keras.layers.RandomZoom((-0.3, 0.1)),
         "rotate": lambda: keras.layers.RandomRotation(0.05),
@@ -278,6 +278,7 @@ def make_batches(recipe, model, pairs, num_classes, **options):
         masks=recipe.task == "segmentation",
         ignore_class=IGNORED,
         one_hot=recipe.task == "classification",
+        mixing_share=recipe.mixing_share,
         num_threads=recipe.num_threads,
         **options,
     )

@@ -44,7 +44,10 @@ class Recipe:
         lora_rank: Rank of the updates.
         layer_decay: Factor of the learning rate from a block to the one
             before it.
-        augmentation: Names out of `AUGMENTATIONS`, in their order.
+        augmentation: Names out of `AUGMENTATIONS`, in their order; of mixup
+            and cutmix together a batch gets one.
+        shift: Longest of its shifts, a share of height and width.
+        mixing_share: Share of the batches that mixup or cutmix blends.
         label_smoothing: Share of each label that goes to all classes alike.
         batch_size: Pictures per step.
         gradient_accumulation: Steps whose gradients are averaged for one
@@ -92,6 +95,8 @@ class Recipe:
     lora_rank: int = 8
     layer_decay: float | None = None
     augmentation: tuple[str, ...] = ()
+    shift: float = 0.1
+    mixing_share: float = 1.0
     label_smoothing: float = 0.0
     batch_size: int = 64
     gradient_accumulation: int | None = None
@@ -176,17 +181,20 @@ RECIPES = {
         test_images=400,
         **{**SMALL, "patch_size": 4, "pooling": None},
     ),
-    # Small pictures of your own in an hour on two cores.
+    # Small pictures of your own in an hour on one core.
     "hour": Recipe(
         dataset="named",
+        patch_size=8,
         num_layers=6,
-        hidden_dim=96,
+        hidden_dim=128,
         num_heads=4,
         pooling="average",
         stochastic_depth=0.1,
-        augmentation=("flip", "shift", "mixup"),
+        augmentation=("flip", "shift", "cutmix"),
+        shift=0.05,
+        mixing_share=0.5,
         label_smoothing=0.1,
-        budget_minutes=110.0,
+        budget_minutes=60.0,
         learning_rate=1e-3,
         warmup_steps=200,
     ),
@@ -236,8 +244,10 @@ AUGMENTATIONS = (
     "mixup",
     "cutmix",
 )
+MIXING = {"mixup", "cutmix"}
 SHARES = (
     "validation_share",
+    "shift",
     "stochastic_depth",
     "dropout",
     "label_smoothing",
@@ -301,7 +311,7 @@ def check_recipe(recipe):
                     f"{reason} Received: {field}={value}. Add --set "
                     f"{field}={getattr(Recipe, field)}."
                 )
-    if {"mixup", "cutmix"} & {*recipe.augmentation} and segments:
+    if MIXING & {*recipe.augmentation} and segments:
         raise ValueError(
             "MixUp and CutMix blend labels. Received: task=segmentation, "
             f"augmentation={recipe.augmentation}. Leave them out."
@@ -330,6 +340,7 @@ def check_recipe(recipe):
 def ignored(recipe):
     """Fields that a recipe has no use for, by the reason."""
     segments, ours = recipe.task == "segmentation", recipe.system == "vit"
+    augmentation = {*recipe.augmentation}
     parts = "trainable", "freeze_blocks", "layer_decay"
     return {
         "Only the blocks of a ViT of ours are trained in parts.": (
@@ -349,6 +360,10 @@ def ignored(recipe):
         ),
         "A classification has no such choice.": (
             () if segments else ("decoder", "num_classes")
+        ),
+        "Nothing is shifted.": () if "shift" in augmentation else ("shift",),
+        "Nothing is blended.": (
+            () if MIXING & augmentation else ("mixing_share",)
         ),
         "Only low-rank updates have a rank.": (
             () if recipe.trainable == "lora" else ("lora_rank",)

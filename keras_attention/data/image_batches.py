@@ -51,7 +51,9 @@ class ImageBatches(EpochBatches):
             from 0.
         augmentation: Layers that are called on batches, values from 0 to 255,
             one after the other, such as `keras.layers.RandAugment()`. With
-            `MixUp` and `CutMix`, `one_hot` must be set.
+            `MixUp` and `CutMix`, `one_hot` must be set; of several of them a
+            batch goes through one, by chance.
+        mixing_share: Share of the batches that one of them blends.
         one_hot: Whether labels are vectors, for `CategoricalCrossentropy`.
         shuffle: Whether the order changes from epoch to epoch; the last batch
             is then filled up with pictures from the epoch's beginning, so
@@ -92,6 +94,7 @@ class ImageBatches(EpochBatches):
         masks: bool = False,
         ignore_class: int | None = 255,
         augmentation: Sequence[keras.layers.Layer] = (),
+        mixing_share: float = 1.0,
         one_hot: bool = False,
         shuffle: bool = True,
         seed: int = 0,
@@ -112,7 +115,12 @@ class ImageBatches(EpochBatches):
                 "Labels become vectors, masks stay classes. Received: "
                 "masks=True, one_hot=True. Use a sparse loss."
             )
-        mixing = any(isinstance(layer, MIXING) for layer in augmentation)
+        if not 0 <= mixing_share <= 1:
+            raise ValueError(
+                "`mixing_share` must be from 0 to 1. Received: mixing_share="
+                f"{mixing_share}."
+            )
+        mixing = [x for x in augmentation if isinstance(x, MIXING)]
         if mixing and masks:
             raise ValueError(
                 "MixUp and CutMix blend labels. Received: masks=True. Leave "
@@ -129,6 +137,7 @@ class ImageBatches(EpochBatches):
         self.image_processor = image_processor or ImageProcessor()
         self.batch_size, self.masks = batch_size, masks
         self.ignore_class, self.augmentation = ignore_class, augmentation
+        self.mixing, self.mixing_share = mixing, mixing_share
         self.one_hot, self.shuffle, self.seed = one_hot, shuffle, seed
         self._generators = [
             part.generator
@@ -231,6 +240,18 @@ class ImageBatches(EpochBatches):
             )
         return int(label)
 
+    def _layers(self, index):
+        """What a batch goes through: of those that blend one, or none."""
+        # Another stream than those of the layers' generators.
+        stream = len(self._generators)
+        rng = np.random.default_rng([self.seed, self._epoch, index, stream])
+        chosen = None
+        if self.mixing and rng.random() < self.mixing_share:
+            chosen = self.mixing[rng.integers(len(self.mixing))]
+        for layer in self.augmentation:
+            if layer is chosen or not isinstance(layer, MIXING):
+                yield layer
+
     def _augment(self, images, targets, index):
         for i, generator in enumerate(self._generators):
             rng = np.random.default_rng([self.seed, self._epoch, index, i])
@@ -249,7 +270,7 @@ class ImageBatches(EpochBatches):
             warnings.filterwarnings(
                 "ignore", message=r"(?s).*requested dtype int64"
             )
-            for layer in self.augmentation:
+            for layer in self._layers(index):
                 data = layer(data, training=True)
         images, targets = map(ops.convert_to_numpy, data.values())
         if self.masks:
