@@ -104,7 +104,10 @@ def run(name, side, backend, gpu=False):
         raise RuntimeError(
             f"{name}, {side} on {backend} failed:\n{done.stderr[-2000:]}"
         )
-    return json.loads(done.stdout.splitlines()[-1])
+    numbers = json.loads(done.stdout.splitlines()[-1])
+    if gpu:
+        numbers["on"] = f"{graphics()}, {backend} {version(backend)}"
+    return numbers
 
 
 def measure(name, backend, repeats, gpu=False):
@@ -145,7 +148,10 @@ def line(name, backend, numbers):
     row = ALL[name]
     per_second = row.amount / middle(runs, "ours", "seconds")
     cells.append(f"{per_second:.3g} {row.unit}{shares(row, runs)}")
-    cells.append(verdict(row.bars.get(backend), backend, runs, numbers))
+    if "on" in runs["ours"][0]:  # a GPU: the bars are those of one core
+        cells.append(runs["ours"][0]["on"])
+    else:
+        cells.append(verdict(row.bars.get(backend), backend, runs, numbers))
     return cells
 
 
@@ -229,13 +235,12 @@ def versions():
 def graphics():
     """The GPU's name, as its driver tells it."""
     command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    return subprocess.check_output(command, text=True).splitlines()[0] + ", "
+    return subprocess.check_output(command, text=True).splitlines()[0]
 
 
-def machine(gpu=False):
+def machine():
     return (
-        f"{graphics() if gpu else ''}{processor()}, "
-        f"{platform.system()} {platform.machine()}, "
+        f"{processor()}, {platform.system()} {platform.machine()}, "
         f"{os.cpu_count()} cores, Python {platform.python_version()}, "
         f"{', '.join(versions())}."
     )
@@ -259,7 +264,7 @@ def main(arguments=None):
         known.update(json.loads(path.read_text()))
     head = HEAD
     if options.gpu:
-        head = [name.removeprefix("CPU ") for name in HEAD[:-1]]
+        head = [name.removeprefix("CPU ") for name in HEAD[:-1]] + ["on"]
     print(" | ".join(head))
     for name in names:
         for backend in ALL[name].backends:
@@ -272,8 +277,6 @@ def main(arguments=None):
             )
             numbers[key] = runs
             cells = line(name, backend, numbers)
-            if options.gpu:
-                cells.pop()  # the bars are those of one core
             print(" | ".join(cells), flush=True)
             if name in ROWS:
                 rows.append(cells)
@@ -317,12 +320,13 @@ def write_results(rows, growth, head, gpu=False):
         for name, row in ROWS.items()
         if any((name, backend) in lines for backend in EVERYWHERE)
     )
+    about_runs = GPU_ABOUT if gpu else f"{CPU_ABOUT}\n\n{machine()}"
     command = f"python -m benchmarks {'--gpu ' if gpu else ''}--write"
     text = (
         f"# Benchmarks{' on a GPU' if gpu else ''}\n\nMade by `{command}`: the "
         "median of several runs, and the least to the most; a line without "
         "such a range was run once. "
-        f"{GPU_ABOUT if gpu else CPU_ABOUT}\n\n{machine(gpu)}\n\n"
+        f"{about_runs}\n\n"
         f"{table(tables[0], head)}\n\n{about}\n"
     )
     if tables[1]:

@@ -104,11 +104,15 @@ def between_batches(model, batch):
 
     Args:
         model: Compiled.
-        batch: What a data set gives for one, taken again and again.
+        batch: What a data set gives for one, taken again and again from
+            where the model is, as peers take theirs.
 
     Returns:
         A function that takes a step, with `times` of its own.
     """
+
+    if keras.backend.backend() != "tensorflow":
+        batch = keras.tree.map_structure(ops.convert_to_tensor, batch)
 
     def step():
         return step.times(lambda: 0.0, 1)

@@ -8,12 +8,11 @@ from keras_attention.ops.layer_norm import layer_norm
 class LayerNormalization(keras.layers.LayerNormalization):
     """Keras's, of the last axis, with the gradient of `ops.layer_norm`.
 
-    For use inside of our layers and models; torch has a kernel of its own.
+    For use inside of our layers and models.
     """
 
     def call(self, inputs):
-        symbolic = isinstance(inputs, keras.KerasTensor)
-        if symbolic or keras.backend.backend() == "torch":
+        if isinstance(inputs, keras.KerasTensor):
             return super().call(inputs)
         output = layer_norm(inputs, self.gamma, self.beta, self.epsilon)
         return ops.cast(output, self.compute_dtype)

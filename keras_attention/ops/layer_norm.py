@@ -13,7 +13,9 @@ def layer_norm(x, gamma, beta, epsilon):
     leaves of each norm in a row of residual blocks is cheap enough for it to
     compute once more wherever the sum of them all is read, so that on a CPU
     the gradient of a deep model takes the square of its depth. One expression
-    for the gradient does not come apart like this.
+    gradient of a deep model takes the square of its depth. One expression
+    for the gradient does not come apart like this. torch has a kernel, which
+    reads half precision as it is.
 
     Args:
         x: `(..., D)`.
@@ -24,11 +26,13 @@ def layer_norm(x, gamma, beta, epsilon):
     Returns:
         The shape and dtype of `x`; computed in float32 or wider.
     """
+    backend = keras.backend.backend()
+    if backend == "torch":
+        return _on_torch(x, gamma, beta, epsilon)
     dtype = keras.backend.standardize_dtype(x.dtype)
     wide = keras.backend.result_type(dtype, "float32")
     x, gamma, beta = (ops.cast(tensor, wide) for tensor in (x, gamma, beta))
-    on_jax = keras.backend.backend() == "jax"
-    normalize = _on_jax if on_jax else _on_tensorflow
+    normalize = _on_jax if backend == "jax" else _on_tensorflow
     return ops.cast(normalize(x, gamma, beta, epsilon), dtype)
 
 
@@ -85,3 +89,12 @@ def _on_tensorflow(x, gamma, beta, epsilon):
         return normal * gamma + beta, gradient
 
     return norm(x, gamma, beta)
+
+
+def _on_torch(x, gamma, beta, epsilon):
+    import torch
+
+    gamma, beta = (
+        ops.convert_to_tensor(vector).to(x.dtype) for vector in (gamma, beta)
+    )
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], gamma, beta, epsilon)
