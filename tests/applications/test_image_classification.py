@@ -441,6 +441,12 @@ def test_transfer_compares_ways_over_labels_and_goes_on(
         (["--set", "lora_rank=3"], "have a rank. Received: lora_rank=3"),
         (["--set", "image_size=(32,48)"], "are square"),
         (["--set", "image_size=(32,)"], "or (height, width)"),
+        (["--set", "shift=0.2"], "Nothing is shifted. Received: shift=0.2"),
+        (["--set", "mixing_share=0.5"], "Add --set mixing_share=1.0"),
+        (
+            ["--set", "mixing_share=1.5", "augmentation=('mixup',)"],
+            "from 0 to 1. Received: mixing_share=1.5",
+        ),
         (["--set", "ema=2.0"], "less than 1. Received: ema=2.0"),
         (["--skip-bad-files"], "left out of a folder"),
         (

@@ -103,6 +103,37 @@ def test_mixed_pictures_have_mixed_labels():
     assert ((labels > 0.05) & (labels < 0.95)).any()
 
 
+def test_of_the_layers_that_blend_a_batch_gets_one_or_none():
+    black, white = (np.full((8, 8, 3), x, "uint8") for x in (0, 255))
+
+    def kinds(mixing_share, seed=0):
+        batches = ImageBatches(
+            [(black, 0), (white, 1)] * 320,
+            2,
+            batch_size=16,
+            augmentation=[keras.layers.MixUp(1.0), keras.layers.CutMix()],
+            mixing_share=mixing_share,
+            one_hot=True,
+            seed=seed,
+        )
+        return [kind(*batch) for batch in read(batches)]
+
+    def kind(images, labels):
+        if np.isin(labels, (0, 1)).all():
+            assert np.isclose(np.ptp(images, axis=(1, 2, 3)), 0).all()
+            return "none"
+        # Of boxes the colors stay, blended they become grey.
+        return "cutmix" if np.isclose(abs(images), 1).all() else "mixup"
+
+    found = kinds(0.6)
+    assert found == kinds(0.6) != kinds(0.6, seed=1)
+    # Of 40 batches about 12 by each.
+    assert min(found.count(name) for name in ("mixup", "cutmix")) > 6
+    assert 8 < found.count("none") < 26
+    assert set(kinds(0.0)) == {"none"}
+    assert kinds(1.0).count("none") < 3  # by chance
+
+
 def test_masks_are_flipped_with_their_pictures():
     images, masks = synthetic.shapes(8, seed=1)
     # The picture tells the mask, so that one can be read off the other.
@@ -188,6 +219,7 @@ BAD = {
         dict(augmentation=[keras.layers.MixUp()]),
         "Pass one_hot=True",
     ),
+    "mixing share": (dict(mixing_share=1.5), "mixing_share=1.5"),
     "masks": (dict(masks=True, one_hot=True), "masks=True, one_hot=True"),
     "batch size": (dict(batch_size=0), "batch_size=0"),
 }
