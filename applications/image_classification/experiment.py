@@ -39,6 +39,17 @@ class Clock(keras.callbacks.Callback):
             logs[name] = self.before.get(name, 0.0) + clock() - begin
 
 
+class MovingAverage(keras.callbacks.SwapEMAWeights):
+    """Keras's, whose weights stay there on JAX when training ends."""
+
+    def on_train_end(self, logs=None):
+        if keras.backend.backend() == "jax":
+            # Weights and averages are the same arrays now, and `predict`
+            # gives those of the weights away.
+            for variable in self.model.trainable_variables:
+                variable.assign(variable.value.copy())
+
+
 def make_model(recipe, num_classes, weights=None, steps=1000):
     """The compiled model of a recipe.
 
@@ -287,15 +298,8 @@ def make_batches(recipe, model, pairs, num_classes, **options):
 def make_callbacks(recipe, folder):
     """Callbacks for `fit`; the last one resumes."""
     if recipe.ema is not None:
-        if keras.backend.backend() == "jax":
-            raise ValueError(
-                "Keras loses the weights of its moving average on JAX. "
-                f"Received: ema={recipe.ema}. Add --set ema=None, or take "
-                "another backend."
-            )
         # The average of the weights is validated, and stays at the end.
-        callbacks = training.make_callbacks(recipe, folder)
-        return [keras.callbacks.SwapEMAWeights(), *callbacks]
+        return [MovingAverage(), *training.make_callbacks(recipe, folder)]
     best = BestWeights(watched(recipe), mode="max")
     return training.make_callbacks(recipe, folder, best)
 
