@@ -1,6 +1,7 @@
 """Google's checkpoints of vision Transformers (.npz), and our `ViT`.
 
-The original ones, AugReg's, and big_vision's with attention pooling.
+The original ones, AugReg's, and big_vision's, which may pool by attention and
+have fixed positions.
 """
 
 import math
@@ -33,6 +34,8 @@ NAMES = {
 }
 BLOCK = "Transformer/encoderblock"
 POSITIONS = "Transformer/posembed_input/pos_embedding"
+# Pictures of the models whose files have no positions.
+SIDE = 224
 
 
 def read_npz(path: str | Path) -> dict:
@@ -53,7 +56,32 @@ def read_npz(path: str | Path) -> dict:
             "`preset` must be a .npz file of arrays, without pickled objects. "
             f"Received: {str(path)!r}: {error} Download it again, or another."
         ) from error
-    return modern({name: number(array) for name, array in arrays.items()})
+    arrays = modern({name: number(array) for name, array in arrays.items()})
+    kernel = arrays.get("embedding/kernel")
+    if POSITIONS not in arrays and kernel is not None:
+        height, width, _, dim = kernel.shape
+        arrays[POSITIONS] = fixed_positions(SIDE // height, SIDE // width, dim)
+    return arrays
+
+
+def fixed_positions(height, width, dim):
+    """The positions of a grid that big_vision computes instead of learning.
+
+    Sine and cosine of columns, then of rows, at wavelengths from 2 pi to
+    10,000 times that.
+
+    Args:
+        height: Rows of the grid.
+        width: Columns.
+        dim: Size of a token, a multiple of 4.
+
+    Returns:
+        `(1, height * width, dim)`.
+    """
+    rates = 10_000.0 ** -np.linspace(0, 1, dim // 4)
+    rows, columns = np.indices((height, width)).reshape(2, -1, 1) * rates
+    parts = [f(x) for x in (columns, rows) for f in (np.sin, np.cos)]
+    return np.concatenate(parts, axis=-1)[None].astype("float32")
 
 
 def number(array):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 
@@ -268,6 +269,29 @@ def test_positions_without_the_token_are_told_by_their_number(tmp_path):
     np.testing.assert_allclose(
         numpy(model(images)), numpy(zero(images)), atol=1e-5
     )
+
+
+def test_positions_that_are_computed_are_not_in_the_file(tmp_path):
+    """Beyer et al., 2022: big_vision's sincos2d, at 224 pixels."""
+    arrays = google_arrays(pooling="average")
+    del arrays["Transformer/posembed_input/pos_embedding"]
+    np.savez(tmp_path / "fixed.npz", **arrays)
+    model = ViT.from_preset(tmp_path / "fixed.npz")
+    assert model.image_shape == (224, 224, 3) and model.grid_shape == (56, 56)
+    found = numpy(model.get_layer("position_embedding").embeddings)
+    quarter = D // 4
+    for row, column in ((0, 0), (3, 50), (55, 7)):
+        expected = []
+        for place in (column, row):
+            for function in (math.sin, math.cos):
+                for i in range(quarter):
+                    rate = 1 / 10_000 ** (i / (quarter - 1))
+                    expected.append(function(place * rate))
+        np.testing.assert_allclose(
+            found[56 * row + column], expected, atol=1e-5
+        )
+    small = ViT.from_preset(tmp_path / "fixed.npz", image_shape=(12, 12, 3))
+    assert small.grid_shape == (3, 3)
 
 
 def test_objects_in_a_file_are_refused(tmp_path):
