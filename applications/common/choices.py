@@ -6,11 +6,13 @@ import typing
 from dataclasses import fields, replace
 
 
-def choose(recipes: dict, name: str, changes: list[str] = ()):
-    """A recipe with some fields changed, not yet checked.
+def choose(recipes: dict, check, name: str, changes: list[str] = ()):
+    """A recipe with some fields changed.
 
     Args:
         recipes: Recipes of one class by name.
+        check: Takes a recipe and raises a ValueError where its values do not
+            suit its fields.
         name: One of the names.
         changes: Strings of the form `field=value`.
 
@@ -18,7 +20,16 @@ def choose(recipes: dict, name: str, changes: list[str] = ()):
         The recipe.
 
     Raises:
-        ValueError: There is no such recipe or field.
+        ValueError: There is no such recipe or field, or `check` says so.
+
+    Examples:
+        >>> from applications.translation.recipes import make_recipe
+        >>> make_recipe("demo", ["attention=mean", "steps=500"]).steps
+        500
+        >>> make_recipe("demo", ["step=50"])
+        Traceback (most recent call last):
+        ...
+        ValueError: A recipe's fields are dataset, ... Received: step=50.
     """
     if name not in recipes:
         raise ValueError(
@@ -34,7 +45,9 @@ def choose(recipes: dict, name: str, changes: list[str] = ()):
                 f"by field=value. Received: {change}."
             )
         values[field] = parse_value(text, types_of[field])
-    return replace(recipe, **values)
+    recipe = replace(recipe, **values)
+    check(recipe)
+    return recipe
 
 
 def parse_value(text, annotation):

@@ -1,5 +1,6 @@
 """What was chosen for each training run. Change a choice with `--set`."""
 
+import functools
 from dataclasses import dataclass, replace
 
 from applications.common import choices
@@ -265,29 +266,6 @@ CHOICES = {
 }
 
 
-def make_recipe(name: str, changes: list[str] = ()) -> Recipe:
-    """A recipe of `RECIPES` with some fields changed.
-
-    Args:
-        name: Its name.
-        changes: Strings of the form `field=value`.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        ValueError: If there is no such recipe or field, or a value does not
-            suit its field.
-
-    Examples:
-        >>> make_recipe("demo", ["epochs=3", "hidden_dim=48"]).hidden_dim
-        48
-    """
-    recipe = choices.choose(RECIPES, name, changes)
-    check_recipe(recipe)
-    return recipe
-
-
 def check_recipe(recipe):
     """Refuses what no part of a run would refuse in clearer words."""
     choices.check(recipe, CHOICES, SHARES)
@@ -335,6 +313,10 @@ def check_recipe(recipe):
                 "Generated pictures are square. Received: "
                 f"image_size={size}, dataset={recipe.dataset}."
             )
+
+
+# `make_recipe("demo", ["epochs=3"])`: one of `RECIPES`, changed and checked.
+make_recipe = functools.partial(choices.choose, RECIPES, check_recipe)
 
 
 def ignored(recipe):

@@ -1,5 +1,6 @@
 """What was chosen for each training run. Change a choice with `--set`."""
 
+import functools
 from dataclasses import dataclass, replace
 
 from applications.common import choices
@@ -184,33 +185,6 @@ CHOICES = {
 }
 
 
-def make_recipe(name: str, changes: list[str] = ()) -> Recipe:
-    """A recipe of `RECIPES` with some fields changed.
-
-    Args:
-        name: Its name.
-        changes: Strings of the form `field=value`.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        ValueError: If there is no such recipe or field, or a value does not
-            suit its field.
-
-    Examples:
-        >>> make_recipe("demo", ["attention=mean", "steps=500"]).steps
-        500
-        >>> make_recipe("demo", ["step=50"])
-        Traceback (most recent call last):
-        ...
-        ValueError: A recipe's fields are dataset, ... Received: step=50.
-    """
-    recipe = choices.choose(RECIPES, name, changes)
-    check_recipe(recipe)
-    return recipe
-
-
 def check_recipe(recipe):
     """Refuses what no part of a run would refuse in clearer words."""
     choices.check(recipe, CHOICES, SHARES)
@@ -240,3 +214,7 @@ def check_recipe(recipe):
             "Subwords need a `vocabulary_size`. Received: "
             "vocabulary_size=None. Use for example --set vocabulary_size=4000."
         )
+
+
+# `make_recipe("demo", ["dropout=0.1"])`: one of `RECIPES`, changed and checked.
+make_recipe = functools.partial(choices.choose, RECIPES, check_recipe)
