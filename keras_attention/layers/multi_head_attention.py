@@ -82,6 +82,9 @@ class MultiHeadAttention(CachedAttention):
             they are (Kim et al., 2021).
         output_bias: Whether the last projection has a bias; as `use_bias` if
             None.
+        output_initializer: Initializer of the last projection's kernel;
+            `kernel_initializer` if None. With "zeros" a residual branch begins
+            as none.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -179,6 +182,7 @@ class MultiHeadAttention(CachedAttention):
         position_bias=None,
         score: str = "scaled_dot",
         output_bias: bool | None = None,
+        output_initializer=None,
         **kwargs,
     ):
         super().__init__(seed=seed, **kwargs)
@@ -215,6 +219,7 @@ class MultiHeadAttention(CachedAttention):
             )
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.output_initializer = keras.initializers.get(output_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         # Not `activity_regularizer`, or Keras would apply it to our output
@@ -300,13 +305,21 @@ class MultiHeadAttention(CachedAttention):
             2,
             self._output_shape or (query_shape[-1],),
             use_bias=self.output_bias,
+            kernel_initializer=self.output_initializer,
         )
         self._output_dense.build(
             (*query_shape[:-1], self.num_heads, self.value_dim)
         )
 
     def _projection(
-        self, name, rank, num_inputs, sizes, activation=None, use_bias=None
+        self,
+        name,
+        rank,
+        num_inputs,
+        sizes,
+        activation=None,
+        use_bias=None,
+        kernel_initializer=None,
     ):
         return projection(
             name,
@@ -315,7 +328,7 @@ class MultiHeadAttention(CachedAttention):
             sizes,
             self.use_bias if use_bias is None else use_bias,
             activation=activation,
-            kernel_initializer=self.kernel_initializer,
+            kernel_initializer=kernel_initializer or self.kernel_initializer,
             bias_initializer=self.bias_initializer,
             kernel_regularizer=self.kernel_regularizer,
             bias_regularizer=self.bias_regularizer,
@@ -429,6 +442,14 @@ class MultiHeadAttention(CachedAttention):
             **options,
         )
 
+    def _projected(self, query, key, value):
+        """Queries, keys and values of each head."""
+        denses = self._query_dense, self._key_dense, self._value_dense
+        if query is value is key and can_project_at_once(denses):
+            return project_at_once(denses, query)
+        inputs = query, key, value
+        return [project(f, x) for f, x in zip(denses, inputs, strict=True)]
+
     def _project_heads(self, query, heads):
         if self.use_gate:
             heads = heads * self._gate_dense(query)
@@ -468,12 +489,7 @@ class MultiHeadAttention(CachedAttention):
                 query, key, attention_mask=attention_mask
             )
             arguments.check_mask_heads(attention_mask, self.num_heads)
-        denses = self._query_dense, self._key_dense, self._value_dense
-        if query is value is key and can_project_at_once(denses):
-            heads = project_at_once(denses, query)
-        else:
-            inputs = query, key, value
-            heads = [project(f, x) for f, x in zip(denses, inputs, strict=True)]
+        heads = self._projected(query, key, value)
         heads_q, heads_k, heads_v = map(folded.fold, heads) if folded else heads
         window = self._window(use_causal_mask)
         if window is not None and attention_bias is None:
@@ -669,6 +685,9 @@ class MultiHeadAttention(CachedAttention):
             ),
             "score": self.score,
             "output_bias": self.output_bias,
+            "output_initializer": (
+                self.output_initializer and serialize(self.output_initializer)
+            ),
         }
 
     @classmethod

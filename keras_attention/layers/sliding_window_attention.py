@@ -251,6 +251,7 @@ class SlidingWindowAttention(MultiHeadAttention):
             "activity_regularizer",
             "use_gate",
             "score",
+            "output_initializer",
         ):
             config.pop(name)
         return {**config, "window": self.window, "causal": self.causal}

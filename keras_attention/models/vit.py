@@ -1,7 +1,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 from keras import layers, ops
@@ -11,14 +10,9 @@ from keras_attention.converters import vit as names
 from keras_attention.converters.safetensors_file import write_safetensors
 from keras_attention.data.image_processor import ImageProcessor
 from keras_attention.layers.attention_pooling import AttentionPooling
-from keras_attention.layers.layer_normalization import LayerNormalization
-from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.position_embedding import PositionEmbedding
 from keras_attention.layers.prefix_tokens import PrefixTokens
-from keras_attention.layers.transformer_encoder_block import (
-    TransformerEncoderBlock,
-)
 from keras_attention.models.folders import written_at_once
 from keras_attention.models.layerwise import LayerwiseModel
 from keras_attention.models.model import (
@@ -27,7 +21,13 @@ from keras_attention.models.model import (
     assign_weights,
     effective_weights,
 )
-from keras_attention.ops import activations, checks, resampling
+from keras_attention.models.vision import (
+    Encoder,
+    Scores,
+    pooled_tokens,
+    shape_of,
+)
+from keras_attention.ops import checks, resampling
 
 ARGUMENTS = (
     "image_shape",
@@ -55,6 +55,7 @@ ARGUMENTS = (
     "position_stddev",
     "head_initializer",
 )
+IMAGE_AXES = "height", "width", "channels"
 HEADS = "head", "distillation_head"
 PROCESSOR_FILE = "preprocessor_config.json"
 POSITIONS = "position_embedding/embeddings"
@@ -215,25 +216,25 @@ class ViT(LayerwiseModel):
         dtype=None,
         **kwargs,
     ):
-        for name, size in (
-            ("num_layers", num_layers),
-            ("hidden_dim", hidden_dim),
-            ("num_heads", num_heads),
-            ("intermediate_dim", intermediate_dim),
-        ):
-            checks.positive_int(size, name)
+        encoder = Encoder(
+            hidden_dim,
+            num_heads,
+            intermediate_dim,
+            dropout,
+            attention_dropout,
+            stochastic_depth,
+            activation,
+            layer_norm_epsilon,
+            qkv_bias,
+            layer_scale,
+            dtype,
+        )
+        checks.positive_int(num_layers, "num_layers")
         checks.non_negative_int(num_classes, "num_classes")
-        checks.rate(dropout, "dropout")
-        checks.rate(stochastic_depth, "stochastic_depth")
         checks.positive(position_stddev, "position_stddev")
         checks.one_of(pooling, "pooling", POOLINGS)
         checks.one_of(interpolation, "interpolation", resampling.INTERPOLATIONS)
-        if hidden_dim % num_heads:
-            raise ValueError(
-                "`hidden_dim` must be a multiple of `num_heads`. Received: "
-                f"hidden_dim={hidden_dim}, num_heads={num_heads}."
-            )
-        image_shape = image_sizes(image_shape)
+        image_shape = shape_of(image_shape, "image_shape", IMAGE_AXES)
         needs_token = pooling in ("token", "token_and_average")
         if class_token is None:
             class_token = needs_token
@@ -252,44 +253,6 @@ class ViT(LayerwiseModel):
         num_prefix_tokens = int(class_token) + int(distillation_token)
 
         # === Layers ===
-        function: Any = activations.get(activation)
-        # As for a matrix (D, D): Keras would take the heads for the axes of
-        # a convolution.
-        limit = (3 / hidden_dim) ** 0.5
-
-        def make_norm(name):
-            return LayerNormalization(
-                epsilon=layer_norm_epsilon, dtype=dtype, name=name
-            )
-
-        def make_block(index):
-            last = max(1, num_layers - 1)
-            return TransformerEncoderBlock(
-                intermediate_dim,
-                dropout=dropout,
-                activation=function,
-                layer_norm_epsilon=layer_norm_epsilon,
-                normalize_first=True,
-                bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),
-                self_attention=MultiHeadAttention(
-                    num_heads,
-                    hidden_dim // num_heads,
-                    dropout=attention_dropout,
-                    use_bias=qkv_bias,
-                    output_bias=True,
-                    kernel_initializer=keras.initializers.RandomUniform(
-                        -limit, limit
-                    ),
-                    dtype=dtype,
-                    name="self_attention",
-                ),
-                intermediate_dropout=dropout,
-                layer_scale=layer_scale,
-                stochastic_depth=stochastic_depth * index / last,
-                dtype=dtype,
-                name=f"block_{index}",
-            )
-
         def make_head(name):
             return layers.Dense(
                 num_classes,
@@ -315,8 +278,11 @@ class ViT(LayerwiseModel):
             dtype=dtype,
             name="position_embedding",
         )
-        blocks = [make_block(index) for index in range(num_layers)]
-        norm = make_norm("norm")
+        blocks = [
+            encoder.block(f"block_{i}", i, num_layers)
+            for i in range(num_layers)
+        ]
+        norm = encoder.norm("norm")
 
         # === Functional graph ===
         images = keras.Input(image_shape, name="images")
@@ -340,7 +306,7 @@ class ViT(LayerwiseModel):
                 AttentionPooling(
                     num_heads,
                     intermediate_dim,
-                    function,
+                    encoder.function,
                     layer_norm_epsilon,
                     dtype=dtype,
                     name="attention_pooling",
@@ -640,7 +606,9 @@ class ViT(LayerwiseModel):
         if patch_size is not None:
             changes["patch_size"] = patch_size
         if image_shape is not None:
-            changes["image_shape"] = image_sizes(image_shape)
+            changes["image_shape"] = shape_of(
+                image_shape, "image_shape", IMAGE_AXES
+            )
             if self.image_processor is not None:
                 changes["image_processor"] = self.image_processor.resize(
                     *changes["image_shape"][:2]
@@ -699,50 +667,3 @@ class ViT(LayerwiseModel):
         if isinstance(processor, dict):
             processor = keras.saving.deserialize_keras_object(processor)
         return super().from_config({**config, "image_processor": processor})
-
-
-class Scores(keras.layers.Layer):
-    """The attention scores of a block.
-
-    A layer of its own: Keras takes a layer in a graph to return as many
-    tensors whenever it is called.
-    """
-
-    def __init__(self, block):
-        super().__init__(dtype=block.dtype_policy, name=f"{block.name}_scores")
-        self.block = block
-        self.built = True
-
-    def call(self, inputs):
-        return self.block(inputs, return_attention_scores=True)[1]
-
-    def compute_output_spec(self, inputs):
-        _, scores = self.block.compute_output_spec(
-            inputs, return_attention_scores=True
-        )
-        return scores
-
-
-def image_sizes(image_shape):
-    """`(height, width, channels)`, checked."""
-    try:
-        sizes = tuple(int(size) for size in image_shape)
-    except (TypeError, ValueError):
-        sizes = ()
-    if len(sizes) != 3 or min(sizes) < 1:
-        raise ValueError(
-            "`image_shape` must be (height, width, channels), positive "
-            f"integers. Received: image_shape={image_shape}."
-        )
-    return sizes
-
-
-def pooled_tokens(x, pooling, num_prefix_tokens):
-    """The vectors that heads classify, of tokens `(B, T, D)`."""
-    average = ops.mean(x[:, num_prefix_tokens:], axis=1)
-    if pooling == "average":
-        return [average]
-    tokens = [x[:, i] for i in range(num_prefix_tokens)]
-    if pooling == "token_and_average":
-        return [tokens[0], average]
-    return tokens

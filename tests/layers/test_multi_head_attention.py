@@ -392,6 +392,7 @@ def test_it_saves_and_reloads_whole(tmp_path):
         dropout=0.1,
         use_bias=False,
         output_bias=True,
+        output_initializer="zeros",
         output_shape=(2, 3),
         attention_axes=1,
         sliding_window=4,

@@ -1,0 +1,85 @@
+import keras
+from keras import ops
+
+from keras_attention.layers.multi_head_attention import MultiHeadAttention
+from keras_attention.ops.dot_product import dot_product_attention
+from keras_attention.ops.folding import Folded
+
+AXES = {"time": 1, "space": 2}
+
+
+@keras.saving.register_keras_serializable(package="keras_attention")
+class FactorizedAttention(MultiHeadAttention):
+    """Half of the heads read along time, half of them in space.
+
+    Factorised dot-product attention (Arnab et al., 2021, section 3.3, model
+    4): of token (t, s), the first half of the heads reads the tokens (., s)
+    and the second half the tokens (t, .); both go through one output
+    projection. Weights, and so those of a model, are `MultiHeadAttention`'s.
+
+    Args:
+        num_heads: Number of heads, even.
+        **kwargs: As of `MultiHeadAttention`: `key_dim`, `dropout`, `use_bias`,
+            `output_bias`, initializers.
+
+    Call arguments:
+        query: `(B, T, S, D)`.
+        value: The same tensor.
+        return_attention_scores: Whether to return the scores too.
+        training: Whether dropout is active.
+
+    Returns:
+        `(B, T, S, D)`; with `return_attention_scores` also a dict of "time",
+        `(B, S, N / 2, T, T)`, and "space", `(B, T, N / 2, S, S)`.
+
+    Raises:
+        ValueError: The number of heads is odd.
+    """
+
+    def __init__(self, num_heads: int, *args, **kwargs):
+        super().__init__(num_heads, *args, **kwargs)
+        if num_heads % 2:
+            raise ValueError(
+                "Half of the heads read along time and half in space: "
+                f"`num_heads` must be even. Received: num_heads={num_heads}."
+            )
+
+    def call(self, query, value, return_attention_scores=False, training=None):
+        del value  # the query, as the base class has it for `build`
+        heads = self._projected(query, query, query)  # (B, T, S, N, H) each
+        outputs, scores = [], {}
+        halves = (
+            slice(None, self.num_heads // 2),
+            slice(self.num_heads // 2, None),
+        )
+        for (name, axis), half in zip(AXES.items(), halves, strict=True):
+            folded = Folded(query, query, (axis,))
+            output, found = dot_product_attention(
+                *(folded.fold(x[..., half, :]) for x in heads),
+                scale=self._scale,
+                dropout_rate=self.dropout if training else 0.0,
+                seed=getattr(self._dropout_layer, "seed_generator", None),
+                return_scores=return_attention_scores,
+                flash_attention=self.flash_attention,
+            )
+            outputs.append(folded.unfold(output))
+            scores[name] = folded.unfold_scores(found)
+        output = self._project_heads(query, ops.concatenate(outputs, axis=-2))
+        return (output, scores) if return_attention_scores else output
+
+    def compute_output_spec(
+        self, query, value, return_attention_scores=False, training=None
+    ):
+        output = keras.KerasTensor(query.shape, dtype=self.compute_dtype)
+        if not return_attention_scores:
+            return output
+        batch, frames, places, _ = query.shape
+        heads = self.num_heads // 2
+        scores = {
+            "time": (batch, places, heads, frames, frames),
+            "space": (batch, frames, heads, places, places),
+        }
+        return output, {
+            name: keras.KerasTensor(shape, dtype=self.compute_dtype)
+            for name, shape in scores.items()
+        }
