@@ -18,6 +18,7 @@ EXAMPLES := keras_attention tests/docs
 PROMISES := tests/ops tests/layers tests/decoding tests/models \
 	tests/data/test_image_batches.py tests/test_callbacks.py tests/test_losses.py \
 	tests/test_optimizers.py tests/test_reinforce.py tests/test_schedules.py \
+	tests/applications/test_image_experiment.py \
 	tests/test_package.py
 SELECT ?= not slow
 # Tests compile much and run it once: without LLVM's optimizations XLA takes a
@@ -61,7 +62,8 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.created
 	@$(INSTALL) "$(TORCH)"
 	@$(INSTALL) -e ".[tensorflow,jax,torch,test]"
 	@# Without torchvision, which has no build beside this torch.
-	@$(INSTALL) --no-deps "timm>=1.0.31"
+	@# And flax without what it trains with, to write checkpoints as scenic does.
+	@$(INSTALL) --no-deps "timm>=1.0.31" "flax>=0.10"
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml $(VENV)/.test

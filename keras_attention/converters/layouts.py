@@ -20,7 +20,8 @@ class Entry(NamedTuple):
         "head biases"    the biases of heads
         "merged"         a kernel from heads
         "row"            with an axis of size 1 in front
-        "patches"        the kernel of a convolution, (out, in, height, width)
+        "patches"        the kernel of a convolution, (out, in, height, width),
+                         with frames before the height for videos
         "flat"           as ours, but for how axes are put together
 
     flax keeps attention's kernels as we do ("same"), and a convolution's as
@@ -165,7 +166,8 @@ def to_layout(array, layout, num_heads):
     if layout == "merged":
         return array.T.reshape(num_heads, -1, array.shape[0])
     if layout == "patches":
-        return array.transpose(2, 3, 1, 0).reshape(-1, array.shape[0])
+        axes = range(2, array.ndim)
+        return array.transpose(*axes, 1, 0).reshape(-1, array.shape[0])
     if layout == "flat":
         return array.reshape(-1, array.shape[-1])
     return array[0] if layout == "row" else array
@@ -180,5 +182,6 @@ def from_layout(array, entry):
         return array.reshape(entry.shape[::-1]).T
     if entry.layout == "patches":
         made, channels, *size = entry.shape
-        return array.reshape(*size, channels, made).transpose(3, 2, 0, 1)
+        array = array.reshape(*size, channels, made)
+        return array.transpose(-1, -2, *range(len(size)))
     return array.reshape(entry.shape)

@@ -80,22 +80,7 @@ def constructor_arguments(config: dict, names) -> dict:
     Raises:
         ValueError: A key is missing, or asks for what `ViT` cannot do.
     """
-    missing = [name for name in NEEDED if config.get(name) is None]
-    if missing:
-        raise ValueError(
-            f"config.json of a vision Transformer must hold {missing}. "
-            "Received: a file without. Download it again."
-        )
-    if config.get("use_swiglu_ffn"):
-        raise ValueError(
-            "The feed-forward layers of a ViT have one activation. Received: "
-            "use_swiglu_ffn=true in config.json. Load another checkpoint."
-        )
-    if config["hidden_act"] not in ACTIVATIONS:
-        raise ValueError(
-            f"`hidden_act` must be one of {sorted(ACTIVATIONS)}. Received: "
-            f"{config['hidden_act']!r} in config.json. Load another checkpoint."
-        )
+    check_config(config, NEEDED)
     names = {on_disk(name, config["model_type"]) for name in names}
     heads = [name for name in names if name.endswith("classifier.weight")]
     dinov2 = config["model_type"] == "dinov2"
@@ -128,6 +113,26 @@ def constructor_arguments(config: dict, names) -> dict:
         "layer_norm_epsilon": config["layer_norm_eps"],
         "interpolation": "bicubic",
     }
+
+
+def check_config(config, needed):
+    """Raises unless a config has these keys, and an activation of ours."""
+    missing = [name for name in needed if config.get(name) is None]
+    if missing:
+        raise ValueError(
+            f"config.json of a vision Transformer must hold {missing}. "
+            "Received: a file without. Download it again."
+        )
+    if config.get("use_swiglu_ffn"):
+        raise ValueError(
+            "The feed-forward layers of a ViT have one activation. Received: "
+            "use_swiglu_ffn=true in config.json. Load another checkpoint."
+        )
+    if config["hidden_act"] not in ACTIVATIONS:
+        raise ValueError(
+            f"`hidden_act` must be one of {sorted(ACTIVATIONS)}. Received: "
+            f"{config['hidden_act']!r} in config.json. Load another checkpoint."
+        )
 
 
 def number_of_classes(config):

@@ -230,20 +230,21 @@ class ImageProcessor:
             scale = config.get("rescale_factor", 1 / 255)
         normalize = config.get("do_normalize", True)
         resampling = config.get("resample", 2)
-        if resampling not in RESAMPLINGS or config.get("offset"):
+        if resampling not in RESAMPLINGS:
             raise ValueError(
                 "preprocessor_config.json must ask for a `resample` out of "
-                f"{list(RESAMPLINGS)} and no `offset`. Received: "
-                f"resample={resampling}, offset={config.get('offset')}."
+                f"{list(RESAMPLINGS)}. Received: resample={resampling}."
             )
+        mean = config.get("image_mean", (0.5,) * 3) if normalize else (0,) * 3
+        if config.get("offset") and config.get("do_rescale", True):
+            # That of ViViT takes 1 from the scaled values, before the mean.
+            mean = tuple(x + 1 for x in mean)
         return cls(
             size=sides(size),
             crop_size=sides(crop),
             resampling=RESAMPLINGS[resampling],
             scale=scale,
-            mean=config.get("image_mean", (0.5,) * 3)
-            if normalize
-            else (0,) * 3,
+            mean=mean,
             std=config.get("image_std", (0.5,) * 3) if normalize else (1,) * 3,
         )
 

@@ -7,6 +7,7 @@ from keras_attention.models.transformer import Transformer
 from keras_attention.models.translator import Translation
 from keras_attention.models.vit import ViT
 from keras_attention.models.vit_segmenter import ViTSegmenter
+from keras_attention.models.vivit import ViViT, joint_probabilities
 
 __all__ = [
     "LuongNMT",
@@ -16,4 +17,6 @@ __all__ = [
     "Translation",
     "ViT",
     "ViTSegmenter",
+    "ViViT",
+    "joint_probabilities",
 ]

@@ -10,6 +10,11 @@ class LayerwiseModel(Model):
 
     num_layers: int
 
+    @property
+    def num_blocks(self) -> int:
+        """Blocks in a row."""
+        return self.num_layers
+
     def depth_of(self, name: str) -> int:
         """How deep a layer lies: 0 for embeddings, i + 1 for block i, and more
         than the last block's for what follows.
@@ -28,11 +33,11 @@ class LayerwiseModel(Model):
             ValueError: There are not so many blocks.
         """
         if num_blocks is None:
-            num_blocks = self.num_layers + 1
-        elif not 0 <= num_blocks <= self.num_layers:
+            num_blocks = self.num_blocks + 1
+        elif not 0 <= num_blocks <= self.num_blocks:
             raise ValueError(
                 "`num_blocks` must be between 0 and the number of blocks, "
-                f"{self.num_layers}. Received: num_blocks={num_blocks}."
+                f"{self.num_blocks}. Received: num_blocks={num_blocks}."
             )
         for layer in self.layers:
             depth = self.depth_of(layer.name)
@@ -55,7 +60,7 @@ class LayerwiseModel(Model):
             ValueError: `decay` is not positive.
         """
         checks.positive(decay, "decay")
-        last = self.num_layers + 1
+        last = self.num_blocks + 1
         return {
             weight.path: float(decay)
             ** max(0, last - self.depth_of(weight.path.partition("/")[0]))
