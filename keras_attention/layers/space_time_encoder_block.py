@@ -5,6 +5,7 @@ import keras
 from keras_attention.layers.attention import cloned
 from keras_attention.layers.factorized_attention import FactorizedAttention
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
+from keras_attention.layers.recomputation import recomputed
 from keras_attention.layers.transformer_block import TransformerBlock
 from keras_attention.ops import checks
 
@@ -48,6 +49,8 @@ class SpaceTimeEncoderBlock(TransformerBlock):
         attention_initializer: Initializer of the kernels of attention;
             `kernel_initializer` if None.
         normalize_first: Whether to normalize before each part (pre-norm).
+        recompute: Whether what is computed within is computed again for the
+            gradient instead of being kept.
         **kwargs: As of `TransformerEncoderBlock`: `dropout`,
             `attention_dropout`, `activation`, `layer_norm_epsilon`,
             `kernel_initializer`, `bias_initializer`, `seed`,
@@ -91,6 +94,7 @@ class SpaceTimeEncoderBlock(TransformerBlock):
         time_initializer="zeros",
         attention_initializer=None,
         normalize_first: bool = True,
+        recompute: bool = False,
         **kwargs,
     ):
         checks.one_of(factorization, "factorization", FACTORIZATIONS)
@@ -102,6 +106,7 @@ class SpaceTimeEncoderBlock(TransformerBlock):
             **kwargs,
         )
         self.factorization, self.order = factorization, order
+        self.recompute = recompute
         self.time_initializer = keras.initializers.get(time_initializer)
         self.attention_initializer = keras.initializers.get(
             attention_initializer or self.kernel_initializer
@@ -186,15 +191,18 @@ class SpaceTimeEncoderBlock(TransformerBlock):
             names.append("time_attention")
             if self.order == "time_space":
                 names.reverse()
-        x = inputs
-        for name in names:
-            x = self.residual(x, read(name), name, training)
-        x = self.residual(
-            x,
-            lambda x: self.feed_forward.call(x, training=training),
-            "feed_forward",
-            training,
-        )
+
+        def transform(x):
+            return self.feed_forward.call(x, training=training)
+
+        def parts(x):
+            for name in names:
+                x = self.residual(x, read(name), name, training)
+            return self.residual(x, transform, "feed_forward", training)
+
+        if self.recompute and training and not return_attention_scores:
+            return recomputed(self, parts, inputs)
+        x = parts(inputs)
         if not return_attention_scores:
             return x
         if not self.has_time_attention:
@@ -232,6 +240,7 @@ class SpaceTimeEncoderBlock(TransformerBlock):
             **config,
             "factorization": self.factorization,
             "order": self.order,
+            "recompute": self.recompute,
             "time_initializer": initializer and serialize(initializer),
             "attention_initializer": serialize(self.attention_initializer),
         }

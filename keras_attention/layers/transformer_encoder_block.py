@@ -1,5 +1,6 @@
 import keras
 
+from keras_attention.layers.recomputation import recomputed
 from keras_attention.layers.transformer_block import TransformerBlock
 from keras_attention.ops.masks import as_mask, both
 
@@ -42,6 +43,9 @@ class TransformerEncoderBlock(TransformerBlock):
             2021, section 2); None leaves them out.
         stochastic_depth: Share of the examples for which a part is left out
             in training; see `StochasticDepth`.
+        recompute: Whether what is computed within is computed again for the
+            gradient instead of being kept: of a stack of such blocks, memory
+            holds one instead of all, for a third more time.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -78,6 +82,10 @@ class TransformerEncoderBlock(TransformerBlock):
         [Touvron et al., 2021](https://arxiv.org/abs/2103.17239) for
         `layer_scale`.
     """
+
+    def __init__(self, *args, recompute: bool = False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.recompute = recompute
 
     def build(self, inputs_shape):
         self.build_self(inputs_shape)
@@ -122,9 +130,15 @@ class TransformerEncoderBlock(TransformerBlock):
         def transform(x):
             return self.feed_forward.call(x, training=training)
 
-        x = self.residual(inputs, read, "self_attention", training)
-        x = self.residual(x, transform, "feed_forward", training)
-        return (x, scores) if return_attention_scores else x
+        def parts(x):
+            x = self.residual(x, read, "self_attention", training)
+            return self.residual(x, transform, "feed_forward", training)
+
+        if return_attention_scores:
+            return parts(inputs), scores
+        if self.recompute and training:
+            return recomputed(self, parts, inputs)
+        return parts(inputs)
 
     def compute_output_shape(self, inputs_shape):
         return inputs_shape
@@ -146,6 +160,9 @@ class TransformerEncoderBlock(TransformerBlock):
             inputs, inputs, return_attention_scores=True
         )
         return output, scores
+
+    def get_config(self):
+        return {**super().get_config(), "recompute": self.recompute}
 
 
 def unpack(result):

@@ -29,6 +29,7 @@ class Encoder:
         layer_scale: What the factors of what each part of a block adds begin
             with; None for none.
         dtype: Policy of all layers.
+        recompute: Whether blocks compute again for the gradient.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Encoder:
         qkv_bias,
         layer_scale,
         dtype,
+        recompute=False,
     ):
         for name, size in (
             ("hidden_dim", hidden_dim),
@@ -73,6 +75,7 @@ class Encoder:
             normalize_first=True,
             bias_initializer=keras.initializers.RandomNormal(stddev=1e-6),
             layer_scale=layer_scale,
+            recompute=recompute,
             dtype=dtype,
         )
 

@@ -1,4 +1,3 @@
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -234,6 +233,7 @@ class ViViT(LayerwiseModel):
             qkv_bias,
             layer_scale,
             dtype,
+            recompute,
         )
         checks.one_of(variant, "variant", VARIANTS)
         checks.one_of(order, "order", ORDERS)
@@ -331,11 +331,7 @@ class ViViT(LayerwiseModel):
                 x, uniform_frames(video_shape[0], sampled_frames), axis=1
             )
         x = tubelets(x)  # (B, T S, D)
-        scope = contextlib.nullcontext()
-        if recompute:
-            scope = keras.RematScope(mode="full")
-        with scope:
-            blocks = [make_block(index) for index in range(num_layers)]
+        blocks = [make_block(index) for index in range(num_layers)]
         if variant == ENCODER:
             x = ops.reshape(x, (-1, num_places, hidden_dim))  # (B T, S, D)
             x = encode(embed(x, tuple(places)), blocks)
@@ -345,13 +341,10 @@ class ViViT(LayerwiseModel):
             x = ops.reshape(x, (-1, times, hidden_dim))  # (B, T, D)
             if num_temporal_layers:
                 x = embed(x, (times,), "temporal_")
-                with scope:
-                    blocks = [
-                        encoder.block(
-                            f"temporal_block_{i}", i, num_temporal_layers
-                        )
-                        for i in range(num_temporal_layers)
-                    ]
+                blocks = [
+                    encoder.block(f"temporal_block_{i}", i, num_temporal_layers)
+                    for i in range(num_temporal_layers)
+                ]
                 x = encoder.norm("temporal_norm")(encode(x, blocks))
                 (x,) = pooled_tokens(x, pooling, num_prefix_tokens)
             else:

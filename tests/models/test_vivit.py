@@ -473,16 +473,20 @@ def test_frames_are_sampled_evenly():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_recomputing_changes_no_gradient(variant):
+    """And draws the same dropout again, in each step another."""
     losses = []
     for recompute in (False, True):
         keras.utils.set_random_seed(0)
-        model = made(variant, recompute=recompute)
+        model = made(
+            variant, recompute=recompute, dropout=0.2, stochastic_depth=0.2
+        )
         model.compile(
             keras.optimizers.SGD(0.1),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=keras.backend.backend() != "torch",
         )
         history = model.fit(
-            clips(8), np.arange(8) % 5, epochs=3, verbose=0, shuffle=False
+            clips(8), np.arange(8) % 5, epochs=4, verbose=0, shuffle=False
         )
         losses.append(history.history["loss"])
     np.testing.assert_allclose(*losses, rtol=1e-4)
