@@ -62,6 +62,15 @@ def constructor_arguments(config: dict, names) -> dict:
     }
 
 
+def check_variant(asked, found):
+    """Raises unless a model is of the variant that its weights are of."""
+    if asked != found:
+        raise ValueError(
+            f"The weights are those of variant={found!r}. Received: variant="
+            f"{asked!r}. Leave it out, or load another checkpoint."
+        )
+
+
 def on_disk(name):
     """A weight's name as files have it, without the model's prefix."""
     return vit.on_disk(name.removeprefix("vivit."), "vit")
@@ -120,5 +129,6 @@ def to_vivit(weights: dict, sizes: dict) -> dict:
     Raises:
         ValueError: A weight is missing, left over, or has another shape.
     """
+    check_variant(sizes["variant"], "spatio_temporal")
     weights = {on_disk(name): array for name, array in weights.items()}
     return to_ours(weights, entries(sizes), sizes["num_heads"])

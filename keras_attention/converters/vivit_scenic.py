@@ -10,6 +10,7 @@ from keras_attention.converters.layouts import Table, to_ours
 from keras_attention.converters.precision import from_bfloat16, widen
 from keras_attention.converters.vit import add_block
 from keras_attention.converters.vit_google import NAMES
+from keras_attention.converters.vivit import check_variant
 from keras_attention.extras import require
 
 # Where the weights lie in a file, the first that is there.
@@ -114,7 +115,8 @@ def constructor_arguments(weights: dict, variant: str | None = None) -> dict:
 
     Raises:
         ValueError: There are not the weights of a video vision Transformer,
-            or its positions are not those of published sizes.
+            or of this variant, or its positions are not those of published
+            sizes.
     """
     row = SPACE if f"{SPACE}/encoder_norm/bias" in weights else JOINT
     kernel = weights.get("embedding/kernel")
@@ -135,7 +137,7 @@ def constructor_arguments(weights: dict, variant: str | None = None) -> dict:
     if row == SPACE:
         side = math.isqrt(number)
         times = 1
-        variant = "factorized_encoder"
+        found = "factorized_encoder"
         over_time = weights.get(f"{TIME}/posembed_input/pos_embedding")
         if over_time is not None:
             times = over_time.shape[1] - token
@@ -147,10 +149,11 @@ def constructor_arguments(weights: dict, variant: str | None = None) -> dict:
             number, (SIDE // tubelet[1]) * (SIDE // tubelet[2])
         )
         fits = not rest
+        found = "spatio_temporal"
         if of_space:
-            variant = "factorized_self_attention"
-        elif token or variant is None:
-            variant = "spatio_temporal"
+            found = "factorized_self_attention"
+        elif not token and variant == "factorized_dot_product":
+            found = variant
     if not fits:
         raise ValueError(
             "The positions must be those of square frames, of "
@@ -158,6 +161,7 @@ def constructor_arguments(weights: dict, variant: str | None = None) -> dict:
             f"Received: {number} positions for tubelets of {tubelet}. Load "
             "another checkpoint."
         )
+    check_variant(variant or found, found)
     head, hidden = (
         weights.get(f"{name}/bias")
         for name in ("output_projection", "pre_logits")
@@ -166,7 +170,7 @@ def constructor_arguments(weights: dict, variant: str | None = None) -> dict:
     return {
         "video_shape": (times * tubelet[0], height, width, channels),
         "tubelet_size": tuple(tubelet),
-        "variant": variant,
+        "variant": found,
         "num_layers": number_of_blocks(weights, row),
         "num_temporal_layers": number_of_blocks(weights, TIME),
         "hidden_dim": dim,

@@ -50,6 +50,8 @@ def made(variant="spatio_temporal", **options):
 class Reference:
     """Arnab et al., 2021, section 3, in NumPy."""
 
+    frames, places = T, S
+
     def __init__(self, model):
         self.w = {v.path: numpy(v).astype("float64") for v in model.weights}
         self.model = model
@@ -123,6 +125,7 @@ class Reference:
     def __call__(self, video):
         model, variant = self.model, self.model.variant
         t, h, w = model.tubelet_size
+        T, S = self.frames, self.places
         batch, frames, height, width, channels = video.shape
         x = video.reshape(
             batch, frames // t, t, height // h, h, width // w, w, channels
@@ -132,9 +135,10 @@ class Reference:
         x = x @ self.w["tubelet_embedding/embedding/kernel"]
         x = x + self.w["tubelet_embedding/embedding/bias"]
         token = model.pooling == "token"
+        layers = range(model.num_layers)
         if variant == "factorized_encoder":
             x = self.embed(x.reshape(batch * T, S, D))
-            for i in range(2):
+            for i in layers:
                 x = self.block(x, f"block_{i}")
             x = self.norm(x, "norm")
             x = x[:, 0] if token else x.mean(1)
@@ -151,7 +155,7 @@ class Reference:
             x = self.embed(x.reshape(batch, T * S, D))
             if variant != "spatio_temporal":
                 x = x.reshape(batch, T, S, D)
-            for i in range(2):
+            for i in layers:
                 x = self.block(x, f"block_{i}")
             x = self.norm(x.reshape(batch, -1, D), "norm")
             x = x[:, 0] if token else x.mean(1)
