@@ -285,6 +285,30 @@ CASES = {
         has_scores=True,
         has_dropout=True,
     ),
+    "space-time block": Case(
+        partial(
+            layers.SpaceTimeEncoderBlock,
+            13,
+            2,
+            time_initializer=None,
+            activation="gelu",
+            stochastic_depth=0.1,
+        ),
+        {"inputs": (B, T, 3, D)},
+        has_dropout=True,
+    ),
+    "space-time block, dot product": Case(
+        partial(
+            layers.SpaceTimeEncoderBlock,
+            13,
+            2,
+            "dot_product",
+            activation="gelu",
+            recompute=True,
+        ),
+        {"inputs": (B, T, 3, D)},
+        has_dropout=True,
+    ),
     "decoder block": Case(
         partial(
             layers.TransformerDecoderBlock,

@@ -25,6 +25,9 @@ from keras_attention.layers.sine_position_encoding import SinePositionEncoding
 from keras_attention.layers.sliding_window_attention import (
     SlidingWindowAttention,
 )
+from keras_attention.layers.space_time_encoder_block import (
+    SpaceTimeEncoderBlock,
+)
 from keras_attention.layers.spatial_attention import SpatialAttention
 from keras_attention.layers.spatial_channel_attention import (
     SpatialChannelAttention,
@@ -60,6 +63,7 @@ __all__ = [
     "RotaryEmbedding",
     "SinePositionEncoding",
     "SlidingWindowAttention",
+    "SpaceTimeEncoderBlock",
     "SpatialAttention",
     "SpatialChannelAttention",
     "StochasticDepth",

@@ -3,32 +3,35 @@
 import keras
 
 
-def recomputed(layer, function, x):
-    """`function(x)`, whose inner results are not kept for the gradient.
+def recomputed(layer, function, *inputs):
+    """`function(*inputs)`, whose inner results are not kept for the gradient.
 
     Chen et al., 2016, section 3. What keras.RematScope does, for what it
     leaves wrong: the weights and the states of random numbers go in as
-    tensors, so that the second run draws what the first one drew, and `x` is
-    all that JAX traces.
+    tensors, so that the second run draws what the first one drew, and no more
+    than the inputs is traced.
 
     Args:
         layer: Whose weights `function` reads, and whose dropouts draw in it.
-        function: Takes one tensor and returns one.
-        x: The tensor.
+        function: Takes tensors and returns one.
+        *inputs: The tensors, all that have a gradient.
     """
+    number = len(inputs)
     states = [x for x in layer.variables if x.name == "seed_generator_state"]
     weights = [x for x in layer.variables if x.name != "seed_generator_state"]
 
-    def pure(x, *values):
+    def pure(*inputs_and_values):
+        inputs = inputs_and_values[:number]
+        values = inputs_and_values[number:]
         mapping = list(zip([*weights, *states], values, strict=True))
         with keras.StatelessScope(state_mapping=mapping) as scope:
-            y = function(x)
+            y = function(*inputs)
         return y, *(scope.get_current_value(state) for state in states)
 
     # Copied, since torch assigns in place.
     values = [keras.ops.copy(variable.value) for variable in states]
     values = [*(variable.value for variable in weights), *values]
-    y, *updates = keras.remat(pure)(x, *values)
+    y, *updates = keras.remat(pure)(*inputs, *values)
     for state, update in zip(states, updates, strict=True):
         state.assign(update)
     return y

@@ -49,13 +49,18 @@ class SpaceTimeEncoderBlock(TransformerBlock):
         attention_initializer: Initializer of the kernels of attention;
             `kernel_initializer` if None.
         normalize_first: Whether to normalize before each part (pre-norm).
-        recompute: Whether what is computed within is computed again for the
-            gradient instead of being kept.
-        **kwargs: As of `TransformerEncoderBlock`: `dropout`,
-            `attention_dropout`, `activation`, `layer_norm_epsilon`,
-            `kernel_initializer`, `bias_initializer`, `seed`,
-            `intermediate_dropout`, `layer_scale`, `stochastic_depth`; `name`,
-            `dtype`, `trainable`.
+        dropout: Share dropped of what each part adds, in training.
+        attention_dropout: Share of the attention scores dropped.
+        activation: Activation of the feed-forward part.
+        layer_norm_epsilon: Added to the variance in the normalizations.
+        kernel_initializer: Initializer of all kernels.
+        bias_initializer: Initializer of all biases.
+        seed: Seed of the dropouts.
+        intermediate_dropout: Share of the feed-forward's wider layer dropped.
+        layer_scale: As of `TransformerEncoderBlock`.
+        stochastic_depth: As of `TransformerEncoderBlock`.
+        recompute: As of `TransformerEncoderBlock`.
+        **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         inputs: `(B, T, S, D)`: T frames of S tokens.
@@ -94,6 +99,16 @@ class SpaceTimeEncoderBlock(TransformerBlock):
         time_initializer="zeros",
         attention_initializer=None,
         normalize_first: bool = True,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        activation="relu",
+        layer_norm_epsilon: float = 1e-5,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        seed: int | None = None,
+        intermediate_dropout: float = 0.0,
+        layer_scale: float | None = None,
+        stochastic_depth: float = 0.0,
         recompute: bool = False,
         **kwargs,
     ):
@@ -102,11 +117,21 @@ class SpaceTimeEncoderBlock(TransformerBlock):
         super().__init__(
             intermediate_dim,
             num_heads,
-            normalize_first=normalize_first,
+            dropout,
+            attention_dropout,
+            activation,
+            layer_norm_epsilon,
+            normalize_first,
+            kernel_initializer,
+            bias_initializer,
+            seed=seed,
+            intermediate_dropout=intermediate_dropout,
+            layer_scale=layer_scale,
+            stochastic_depth=stochastic_depth,
+            recompute=recompute,
             **kwargs,
         )
         self.factorization, self.order = factorization, order
-        self.recompute = recompute
         self.time_initializer = keras.initializers.get(time_initializer)
         self.attention_initializer = keras.initializers.get(
             attention_initializer or self.kernel_initializer
@@ -240,7 +265,6 @@ class SpaceTimeEncoderBlock(TransformerBlock):
             **config,
             "factorization": self.factorization,
             "order": self.order,
-            "recompute": self.recompute,
             "time_initializer": initializer and serialize(initializer),
             "attention_initializer": serialize(self.attention_initializer),
         }

@@ -37,6 +37,8 @@ class TransformerBlock(keras.layers.Layer):
             adds begin with; None leaves them out.
         stochastic_depth: Share of the examples for which a part is left out
             in training.
+        recompute: Whether what is computed within is computed again for the
+            gradient.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
     """
 
@@ -56,6 +58,7 @@ class TransformerBlock(keras.layers.Layer):
         intermediate_dropout: float = 0.0,
         layer_scale: float | None = None,
         stochastic_depth: float = 0.0,
+        recompute: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -82,6 +85,7 @@ class TransformerBlock(keras.layers.Layer):
         self.stochastic_depth = checks.rate(
             stochastic_depth, "stochastic_depth"
         )
+        self.recompute = recompute
         self.supports_masking = True
         self._check_self_attention(self_attention)
         self._check_heads(self_attention=self_attention)
@@ -240,6 +244,7 @@ class TransformerBlock(keras.layers.Layer):
             "intermediate_dropout": self.intermediate_dropout,
             "layer_scale": self.layer_scale,
             "stochastic_depth": self.stochastic_depth,
+            "recompute": self.recompute,
         }
         if self._given_self_attention:
             config["self_attention"] = keras.saving.serialize_keras_object(

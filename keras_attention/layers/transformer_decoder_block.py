@@ -1,7 +1,10 @@
+import functools
+
 import keras
 from keras import ops, tree
 
 from keras_attention.layers.attention import Attention, refuse_positions
+from keras_attention.layers.recomputation import recomputed
 from keras_attention.layers.transformer_block import TransformerBlock
 from keras_attention.layers.transformer_encoder_block import unpack
 from keras_attention.ops import checks
@@ -50,6 +53,8 @@ class TransformerDecoderBlock(TransformerBlock):
             adds begin with; None leaves them out.
         stochastic_depth: Share of the examples for which a part is left out
             in training.
+        recompute: Whether what is computed within is computed again for the
+            gradient; as of `TransformerEncoderBlock`.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
@@ -117,6 +122,7 @@ class TransformerDecoderBlock(TransformerBlock):
         intermediate_dropout: float = 0.0,
         layer_scale: float | None = None,
         stochastic_depth: float = 0.0,
+        recompute: bool = False,
         **kwargs,
     ):
         if cross_attention is not None and not isinstance(
@@ -153,6 +159,7 @@ class TransformerDecoderBlock(TransformerBlock):
             intermediate_dropout,
             layer_scale,
             stochastic_depth,
+            recompute,
             **kwargs,
         )
         self.cross_attention = cross_attention
@@ -234,7 +241,7 @@ class TransformerDecoderBlock(TransformerBlock):
             all_scores.append(scores)
             return x
 
-        def read_memory(x):
+        def read_memory(x, memory):
             x, scores = unpack(
                 self.cross_attention(
                     x,
@@ -248,13 +255,18 @@ class TransformerDecoderBlock(TransformerBlock):
             all_scores.append(scores)
             return x
 
-        x = self._parts(
-            inputs,
-            read_self,
-            read_memory if memory is not None else None,
-            training,
-        )
-        return (x, *all_scores) if return_attention_scores else x
+        def parts(x, memory=None):
+            read = None
+            if memory is not None:
+                read = functools.partial(read_memory, memory=memory)
+            return self._parts(x, read_self, read, training)
+
+        tensors = [inputs] if memory is None else [inputs, memory]
+        if return_attention_scores:
+            return (parts(*tensors), *all_scores)
+        if self.recompute and training:
+            return recomputed(self, parts, *tensors)
+        return parts(*tensors)
 
     def _parts(self, x, read_self, read_memory, training=None):
         x = self.residual(x, read_self, "self_attention", training)

@@ -83,10 +83,6 @@ class TransformerEncoderBlock(TransformerBlock):
         `layer_scale`.
     """
 
-    def __init__(self, *args, recompute: bool = False, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.recompute = recompute
-
     def build(self, inputs_shape):
         self.build_self(inputs_shape)
 
@@ -160,9 +156,6 @@ class TransformerEncoderBlock(TransformerBlock):
             inputs, inputs, return_attention_scores=True
         )
         return output, scores
-
-    def get_config(self):
-        return {**super().get_config(), "recompute": self.recompute}
 
 
 def unpack(result):
