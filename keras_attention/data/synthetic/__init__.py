@@ -6,6 +6,7 @@ from keras_attention.data.synthetic.english_french import (
     english_french_splits,
 )
 from keras_attention.data.synthetic.images import corner_match, glyphs, shapes
+from keras_attention.data.synthetic.videos import roll_motion
 
 __all__ = [
     "TranslationPair",
@@ -13,5 +14,6 @@ __all__ = [
     "english_french",
     "english_french_splits",
     "glyphs",
+    "roll_motion",
     "shapes",
 ]
