@@ -32,6 +32,7 @@ from keras_attention.data.translation import (
     filter_by_length,
     split_blocks,
 )
+from keras_attention.data.video_files import VideoFile
 
 __all__ = [
     "BPETokenizer",
@@ -44,6 +45,7 @@ __all__ = [
     "SkippedRow",
     "Tokenizer",
     "TranslationBatches",
+    "VideoFile",
     "WordTokenizer",
     "filter_by_length",
     "join_words",

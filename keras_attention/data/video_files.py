@@ -1,0 +1,169 @@
+"""Frames of video files, read where they are asked for."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_attention.extras import require
+
+# Decoding on is cheaper than seeking to a key frame nearer than this.
+NEAR = 8
+
+
+class VideoFile:
+    """A video file whose frames can be read by their numbers.
+
+    Frames are numbered in the order in which they are shown, whatever their
+    rate. To open it is to read through its packets, without decoding. A frame
+    is then decoded from the key frame before it, so that a few frames of a
+    long clip cost a part of the whole.
+
+    Args:
+        file: A path, or the bytes of a file.
+
+    Raises:
+        ValueError: It is no video, or no frame of it is there.
+        ImportError: PyAV is not installed.
+
+    Examples:
+        >>> import io, av
+        >>> import numpy as np
+        >>> from keras_attention.data import VideoFile
+        >>> file = io.BytesIO()
+        >>> with av.open(file, "w", format="mp4") as container:
+        ...     stream = container.add_stream("mpeg4", rate=10)
+        ...     stream.width, stream.height = 32, 16
+        ...     for t in range(20):
+        ...         pixels = np.full((16, 32, 3), 10 * t, "uint8")
+        ...         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        ...         container.mux(stream.encode(frame))
+        ...     container.mux(stream.encode())
+        >>> video = VideoFile(file.getvalue())
+        >>> video.num_frames, video.frames([3, 17]).shape
+        (20, (2, 16, 32, 3))
+    """
+
+    def __init__(self, file: str | Path | bytes):
+        self._file = file
+        self.name = (
+            f"{len(file)} bytes" if isinstance(file, bytes) else str(file)
+        )
+        with self._open() as container:
+            stream = self._stream(container)
+            self.height, self.width = stream.height, stream.width
+            rate = stream.average_rate
+            self.frames_per_second = None if rate is None else float(rate)
+            times, keys = [], []
+            try:
+                for packet in container.demux(stream):
+                    if packet.pts is None or packet.is_discard:
+                        continue
+                    times.append(packet.pts)
+                    if packet.is_keyframe:
+                        keys.append(packet.pts)
+            except self._errors() as error:
+                # What is there of a file that was cut off is numbered.
+                if not times:
+                    raise self._unreadable(error) from error
+        if not times:
+            raise ValueError(
+                f"A video must have frames. Received: {self.name} without."
+            )
+        self._times = np.unique(times)
+        self._keys = np.searchsorted(self._times, np.unique(keys))
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames there are."""
+        return len(self._times)
+
+    def frames(self, positions: Sequence[int]) -> np.ndarray:
+        """Some of the frames.
+
+        Args:
+            positions: Their numbers, from 0, in any order; a number may come
+                several times.
+
+        Returns:
+            Unsigned bytes `(len(positions), height, width, 3)`.
+
+        Raises:
+            ValueError: There is no such frame, or it cannot be decoded: the
+                error tells the file and how many could.
+        """
+        positions = np.asarray(positions, "int64")
+        if positions.ndim != 1 or not len(positions):
+            raise ValueError(
+                "`positions` must be a list of numbers of frames. Received: "
+                f"shape {positions.shape}."
+            )
+        if positions.min() < 0 or positions.max() >= self.num_frames:
+            raise ValueError(
+                f"The frames of {self.name} are numbered from 0 to "
+                f"{self.num_frames - 1}. Received: "
+                f"{int(positions.min())} to {int(positions.max())}."
+            )
+        wanted = sorted(set(positions.tolist()))
+        found = {}
+        with self._open() as container:
+            stream = self._stream(container)
+            stream.thread_type = "AUTO"
+            try:
+                self._decode(container, stream, wanted, found)
+            except self._errors() as error:
+                raise self._unreadable(error, found, wanted) from error
+        if len(found) < len(wanted):
+            raise self._unreadable("it ends before", found, wanted)
+        return np.stack([found[p] for p in positions.tolist()])
+
+    def _decode(self, container, stream, wanted, found):
+        """Fills `found` with the wanted frames by their numbers."""
+        decoded, reached = iter(()), -1
+        for position in wanted:
+            key = self._keys[self._keys <= position]
+            begin = int(key[-1]) if len(key) else 0
+            if reached < 0 or begin > reached + NEAR:
+                container.seek(
+                    int(self._times[begin]), stream=stream, backward=True
+                )
+                decoded = container.decode(stream)
+            for frame in decoded:
+                if frame.pts is None:
+                    continue
+                reached = int(np.searchsorted(self._times, frame.pts))
+                if reached == position:
+                    found[position] = frame.to_ndarray(format="rgb24")
+                if reached >= position:
+                    break
+
+    def _open(self):
+        av = require("av", extra="video")
+        file = self._file
+        source = io.BytesIO(file) if isinstance(file, bytes) else str(file)
+        try:
+            return av.open(source)
+        except self._errors() as error:
+            raise self._unreadable(error) from error
+
+    def _stream(self, container):
+        if not container.streams.video:
+            raise ValueError(
+                "A file must have a stream of pictures. Received: "
+                f"{self.name} without."
+            )
+        return container.streams.video[0]
+
+    def _errors(self):
+        av = require("av", extra="video")
+        return av.error.FFmpegError, OSError, EOFError
+
+    def _unreadable(self, error, found=None, wanted=None):
+        text = "nothing"
+        if wanted is not None:
+            text = f"{len(found)} of {len(wanted)} frames that were asked for"
+        return ValueError(
+            f"A video must be readable. Received: {self.name}, of which {text} "
+            f"could be decoded ({error}). Leave it out, or make it anew."
+        )

@@ -1,0 +1,145 @@
+import fractions
+import io
+
+import av
+import numpy as np
+import pytest
+
+from keras_attention.data import VideoFile
+
+
+def pictures(number, height=48, width=64):
+    """Each of its own grey, with a bar that moves: a frame tells its number."""
+    frames = np.zeros((number, height, width, 3), "uint8")
+    for t, frame in enumerate(frames):
+        frame[:] = 40 + 2 * t
+        frame[:, t % width] = 255
+    return frames
+
+
+def encode(frames, times=None, pix_fmt="yuv420p", movflags="", **options):
+    """A file of frames, which are shown at `times` (tenths of a second)."""
+    file = io.BytesIO()
+    muxing = {"movflags": movflags} if movflags else {}
+    with av.open(file, "w", format="mp4", options=muxing) as container:
+        stream = container.add_stream("libx264", rate=10, options=options)
+        stream.pix_fmt = pix_fmt
+        stream.height, stream.width = frames.shape[1:3]
+        ticks = fractions.Fraction(1, 100)
+        stream.codec_context.time_base = ticks
+        for t, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts = 10 * (t if times is None else int(times[t]))
+            frame.time_base = ticks
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def decode(data):
+    """All frames, by PyAV alone."""
+    with av.open(io.BytesIO(data)) as container:
+        frames = container.decode(video=0)
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in frames])
+
+
+FILES = {
+    "few key frames": dict(g="60", bf="0"),
+    "frames that need later ones": dict(g="12", bf="3"),
+    "key frames alone": dict(g="1"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_frames_are_those_of_reading_the_whole(name, tmp_path):
+    data = encode(pictures(60), **FILES[name])
+    expected = decode(data)
+    assert len(expected) == 60
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(data)
+    for source in (data, path, str(path)):
+        video = VideoFile(source)
+        assert (video.num_frames, video.height, video.width) == (60, 48, 64)
+        assert video.frames_per_second == 10
+        for positions in ([0], [59], [50, 3, 4, 50, 30], range(60)):
+            found = video.frames(positions)
+            np.testing.assert_array_equal(found, expected[list(positions)])
+
+
+def test_frames_are_numbered_whatever_their_rate():
+    times = np.cumsum(np.random.default_rng(0).integers(1, 9, 30))
+    data = encode(pictures(30), times=times, bf="2")
+    video = VideoFile(data)
+    assert video.num_frames == 30
+    np.testing.assert_array_equal(
+        video.frames([29, 7, 15]), decode(data)[[29, 7, 15]]
+    )
+
+
+def test_a_few_frames_cost_less_than_all(monkeypatch):
+    data = encode(pictures(80), g="10", bf="0")
+    video, decoded = VideoFile(data), []
+    searchsorted = np.searchsorted
+    monkeypatch.setattr(
+        "keras_attention.data.video_files.np.searchsorted",
+        lambda *x: decoded.append(1) or searchsorted(*x),
+    )
+    video.frames([5, 75])
+    assert len(decoded) <= 12  # six from either key frame
+
+
+def test_odd_sizes_are_read():
+    frames = pictures(4, 31, 47)
+    data = encode(frames, pix_fmt="yuv444p", qp="0")
+    found = VideoFile(data).frames(range(4))
+    # Of whole numbers of two spaces of colours.
+    np.testing.assert_allclose(found.astype(int), frames, atol=3)
+
+
+def test_what_is_no_video_is_named(tmp_path):
+    path = tmp_path / "text.mp4"
+    path.write_text("no video")
+    with pytest.raises(ValueError, match=r"text.mp4, of which nothing could"):
+        VideoFile(path)
+    with pytest.raises(ValueError, match="nowhere.mp4"):
+        VideoFile(tmp_path / "nowhere.mp4")
+    sound = io.BytesIO()
+    with av.open(sound, "w", format="wav") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        samples = np.zeros((1, 800), "int16")
+        frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+    with pytest.raises(ValueError, match="stream of pictures. Received"):
+        VideoFile(sound.getvalue())
+
+
+def test_a_file_that_is_cut_off_tells_how_far_it_goes(tmp_path):
+    data = encode(
+        np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), "uint8"),
+        movflags="frag_keyframe+empty_moov",
+        g="5",
+        bf="0",
+    )
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(data[: len(data) // 2])
+    video = VideoFile(path)
+    assert 5 < video.num_frames < 35
+    assert video.frames([0, 4]).shape == (2, 48, 64, 3)
+    # The index of another comes last: nothing can be read without.
+    whole = encode(pictures(40))
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"cut.mp4, of which nothing could"):
+        VideoFile(path)
+
+
+def test_frames_that_are_not_there_are_refused():
+    video = VideoFile(encode(pictures(5)))
+    for positions, message in (
+        ([5], "from 0 to 4. Received: 5 to 5"),
+        ([-1], "-1 to -1"),
+        ([], r"shape \(0,\)"),
+        ([[1]], r"shape \(1, 1\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            video.frames(positions)
