@@ -16,7 +16,8 @@ PYTEST_FLAGS ?=
 # so do the examples of docstrings and pages.
 EXAMPLES := keras_attention tests/docs
 PROMISES := tests/ops tests/layers tests/decoding tests/models \
-	tests/data/test_image_batches.py tests/test_callbacks.py tests/test_losses.py \
+	tests/data/test_image_batches.py \
+	tests/data/test_video_batches.py tests/test_callbacks.py tests/test_losses.py \
 	tests/test_optimizers.py tests/test_reinforce.py tests/test_schedules.py \
 	tests/applications/test_image_experiment.py \
 	tests/test_package.py

@@ -32,7 +32,9 @@ from keras_attention.data.translation import (
     filter_by_length,
     split_blocks,
 )
+from keras_attention.data.video_batches import VideoBatches
 from keras_attention.data.video_files import VideoFile
+from keras_attention.data.video_readers import read_video_folder
 
 __all__ = [
     "BPETokenizer",
@@ -45,6 +47,7 @@ __all__ = [
     "SkippedRow",
     "Tokenizer",
     "TranslationBatches",
+    "VideoBatches",
     "VideoFile",
     "WordTokenizer",
     "filter_by_length",
@@ -56,6 +59,7 @@ __all__ = [
     "read_tfds",
     "read_tfds_images",
     "read_tsv",
+    "read_video_folder",
     "split_blocks",
     "split_by_class",
     "split_words",

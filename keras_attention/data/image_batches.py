@@ -140,10 +140,9 @@ class ImageBatches(EpochBatches):
         self.mixing, self.mixing_share = mixing, mixing_share
         self.one_hot, self.shuffle, self.seed = one_hot, shuffle, seed
         self._generators = [
-            part.generator
+            generator
             for layer in augmentation
-            for part in layer._flatten_layers()
-            if hasattr(part, "generator")
+            for generator in generators_of(layer)
         ]
         if not masks and isinstance(examples, list):
             # Before any work is lost; of other sequences, when they are read.
@@ -196,7 +195,7 @@ class ImageBatches(EpochBatches):
             for i in range(index, min(index + 2, self._num_batches)):
                 if (epoch, i) not in self._pending:
                     self._pending[epoch, i] = [
-                        self._pool.submit(self._read, int(row))
+                        self._pool.submit(self._read, int(row), epoch)
                         for row in self.rows(i)
                     ]
             read = self._pending.pop((epoch, index))
@@ -205,7 +204,8 @@ class ImageBatches(EpochBatches):
                     future.cancel()
         return read
 
-    def _read(self, row):
+    def _read(self, row, epoch):
+        """What a batch holds of an example in an epoch."""
         picture, target = self.examples[row]
         processor = self.image_processor
         if not self.masks:
@@ -252,6 +252,9 @@ class ImageBatches(EpochBatches):
             if layer is chosen or not isinstance(layer, MIXING):
                 yield layer
 
+    def _transformed(self, layer, data):
+        return layer(data, training=True)
+
     def _augment(self, images, targets, index):
         for i, generator in enumerate(self._generators):
             rng = np.random.default_rng([self.seed, self._epoch, index, i])
@@ -271,7 +274,7 @@ class ImageBatches(EpochBatches):
                 "ignore", message=r"(?s).*requested dtype int64"
             )
             for layer in self._layers(index):
-                data = layer(data, training=True)
+                data = self._transformed(layer, data)
         images, targets = map(ops.convert_to_numpy, data.values())
         if self.masks:
             targets = targets[..., 0].round() - 1
@@ -284,3 +287,12 @@ class ImageBatches(EpochBatches):
             targets[empty] = self.ignore_class or 0
         dtype = "float32" if self.one_hot else "int32"
         return images.clip(0, 255), targets.astype(dtype)
+
+
+def generators_of(layer):
+    """The generators of random numbers that a layer draws from."""
+    return [
+        part.generator
+        for part in layer._flatten_layers()
+        if hasattr(part, "generator")
+    ]

@@ -315,7 +315,7 @@ def one_size(arrays):
     """The pictures of a batch as one array."""
     if not arrays:
         raise ValueError("There must be at least one picture. Received: none.")
-    sizes = sorted({x.shape[:2] for x in arrays})
+    sizes = sorted({x.shape[:-1] for x in arrays})
     if len(sizes) > 1:
         raise ValueError(
             "The pictures of a batch must have one size. Received: "

@@ -81,6 +81,38 @@ def read_image_folder(
         >>> class_names, [label for _, label in pairs]
         (('daisy', 'rose'), [0, 1])
     """
+    return read_class_folder(
+        folder,
+        class_names,
+        on_error,
+        EXTENSIONS,
+        "pictures",
+        bad_pictures if verify else None,
+    )
+
+
+def bad_pictures(paths):
+    """The reasons why pictures cannot be read, by path."""
+    return unreadable(
+        paths, lambda path: open_file(path, lambda image: image.load())
+    )
+
+
+def read_class_folder(folder, class_names, on_error, extensions, what, bad_of):
+    """Lists the files of a folder that has a folder for each class.
+
+    Args:
+        folder: The folder.
+        class_names: As `read_image_folder` takes them.
+        on_error: As it takes it.
+        extensions: How names of files end.
+        what: What such files are.
+        bad_of: From their paths to the reasons why some cannot be read; None
+            does not look.
+
+    Returns:
+        As `read_image_folder`.
+    """
     check_on_error(on_error)
     folder = existing_folder(folder)
     found = sorted(
@@ -90,7 +122,7 @@ def read_image_folder(
     )
     if not found:
         raise ValueError(
-            "`folder` must have a folder of pictures for each class. "
+            f"`folder` must have a folder of {what} for each class. "
             f"Received: {str(folder)!r} without folders. Name the folder "
             "above those of the classes."
         )
@@ -105,28 +137,27 @@ def read_image_folder(
     skipped = [
         SkippedFile(path, "it is in the folder of no class")
         for path in sorted(folder.iterdir())
-        if path.is_file() and path.suffix.lower() in EXTENSIONS
+        if path.is_file() and path.suffix.lower() in extensions
     ]
     pairs = []
     for label, name in enumerate(names):
-        paths, others = picture_files(folder / name)
+        paths, others = picture_files(folder / name, extensions)
         if not paths:
             raise ValueError(
-                f"Each class must have pictures ({', '.join(EXTENSIONS)}). "
+                f"Each class must have {what} ({', '.join(extensions)}). "
                 f"Received: none in {str(folder / name)!r}. Fill it, or leave "
                 "the class out."
             )
         pairs += [(path, label) for path in paths]
         skipped += others
-    if verify:
-        paths = [path for path, _ in pairs]
-        bad = unreadable(paths, lambda image: image.load())
+    if bad_of is not None:
+        bad = bad_of([path for path, _ in pairs])
         skipped += [SkippedFile(p, reason) for p, reason in bad.items()]
         pairs = [(path, label) for path, label in pairs if path not in bad]
         empty = sorted(set(range(len(names))) - {label for _, label in pairs})
         if on_error == "skip" and empty:
             raise ValueError(
-                "Each class must have pictures that can be read. Received: "
+                f"Each class must have {what} that can be read. Received: "
                 f"none in {str(folder / names[empty[0]])!r}."
             )
     return pairs, names, reported(skipped, on_error)
@@ -192,8 +223,10 @@ def read_mask_folder(
             f"{str(folder)!r}, none of them pairs."
         )
     if verify:
-        bad = unreadable([p for p, _ in pairs], lambda image: image.load())
-        bad |= unreadable([m for _, m in pairs], read_mask)
+        bad = bad_pictures([p for p, _ in pairs])
+        bad |= unreadable(
+            [m for _, m in pairs], lambda path: open_file(path, read_mask)
+        )
         skipped += [SkippedFile(p, reason) for p, reason in bad.items()]
         pairs = [(p, m) for p, m in pairs if p not in bad and m not in bad]
     return pairs, reported(skipped, on_error)
@@ -355,7 +388,7 @@ def unreadable(paths, read):
 
     def problem(path):
         try:
-            open_file(path, read)
+            read(path)
         except ValueError as error:
             return str(error.__cause__ or error)
         return None
@@ -371,7 +404,7 @@ def reported(skipped, on_error):
         first, more = skipped[0], len(skipped) - 1
         others = f", and {more} more such files" if more else ""
         raise ValueError(
-            "Each file must be a picture that can be read. Received: "
+            "Each file must be one that can be read. Received: "
             f"{str(first.path)!r}: {first.reason}{others}. Remove it, or use "
             'on_error="skip" to leave such files out.'
         )

@@ -40,6 +40,44 @@ def uniform_frames(length, count):
     return halves * length // (2 * count)
 
 
+def strided_frames(length, count, stride=1, offset=0):
+    """Positions of `count` frames that follow each other at a distance.
+
+        position[i] = (offset + stride * i) mod length
+
+    A clip that is too short begins again, as in the paper's code.
+
+    Args:
+        length: Number of frames of the clip.
+        count: Number of frames to take.
+        stride: Distance from one to the next.
+        offset: The first.
+
+    Returns:
+        `(count,)` integers.
+
+    Examples:
+        >>> from keras_attention.ops.frames import strided_frames
+        >>> strided_frames(32, 4, stride=2, offset=10).tolist()
+        [10, 12, 14, 16]
+        >>> strided_frames(5, 4, stride=2).tolist()
+        [0, 2, 4, 1]
+    """
+    for name, value in (
+        ("length", length),
+        ("count", count),
+        ("stride", stride),
+    ):
+        checks.positive_int(value, name)
+    checks.non_negative_int(offset, "offset")
+    return (offset + stride * np.arange(count)) % length
+
+
+def last_offset(length, count, stride=1):
+    """The largest `offset` of `strided_frames` that stays in the clip."""
+    return max(0, length - stride * (count - 1) - 1)
+
+
 def inflate(kernel, frames, method="central_frame"):
     """The kernel of a tubelet that starts as one of a patch.
 

@@ -1,0 +1,223 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_attention.data import (
+    ImageProcessor,
+    VideoBatches,
+    read_video_folder,
+)
+from tests.data.test_video_files import decode, encode, pictures
+
+
+def videos(number=6, frames=10, height=8, width=6, seed=0):
+    rng = np.random.default_rng(seed)
+    shape = (number, frames, height, width, 3)
+    pixels = rng.integers(0, 256, shape, "uint8")
+    return [(video, i % 3) for i, video in enumerate(pixels)]
+
+
+def read(batches):
+    """All batches of an epoch, and the call that `fit` ends it with."""
+    result = [batches[i] for i in range(batches.num_batches)]
+    batches.on_epoch_end()
+    return result
+
+
+def scaled(pixels):
+    return np.asarray(pixels) / 127.5 - 1
+
+
+def test_frames_are_spread_over_the_whole_video():
+    pairs = videos()
+    batches = VideoBatches(pairs, 3, frames=5, batch_size=4, shuffle=False)
+    clips, labels = map(np.concatenate, zip(*read(batches), strict=True))
+    assert clips.shape == (6, 5, 8, 6, 3) and clips.dtype == "float32"
+    expected = [scaled(video[[1, 3, 5, 7, 9]]) for video, _ in pairs]
+    np.testing.assert_allclose(clips, expected, atol=1e-6)
+    assert labels.tolist() == [label for _, label in pairs]
+    # Shorter ones repeat frames: always as many.
+    short = VideoBatches(videos(frames=3), 3, frames=5, shuffle=False)
+    np.testing.assert_allclose(
+        short[0][0],
+        [scaled(v[[0, 0, 1, 2, 2]]) for v, _ in videos(frames=3)],
+        atol=1e-6,
+    )
+
+
+def test_clips_of_a_stride_begin_anywhere_or_lie_in_the_middle():
+    pairs = videos(2, frames=40)
+    middle = VideoBatches(pairs, 3, frames=4, stride=3, shuffle=False)
+    np.testing.assert_allclose(
+        middle[0][0], [scaled(v[[15, 18, 21, 24]]) for v, _ in pairs], atol=1e-6
+    )
+    moving = VideoBatches(
+        pairs, 3, frames=4, stride=3, shuffle=False, random_offset=True
+    )
+    offsets = set()
+    for epoch in range(40):
+        for row in range(2):
+            positions = moving.positions(40, row, epoch)
+            np.testing.assert_array_equal(np.diff(positions), 3)
+            offsets.add(int(positions[0]))
+    assert min(offsets) == 0 and max(offsets) == 30 and len(offsets) > 20
+    again = VideoBatches(
+        pairs,
+        3,
+        frames=4,
+        stride=3,
+        shuffle=False,
+        random_offset=True,
+        initial_epoch=1,
+    )
+    first = read(moving)[0][0]
+    second = read(moving)[0][0]
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(again[0][0], second)
+    # A video that is too short begins again.
+    short = VideoBatches(videos(1, frames=5), 3, frames=4, stride=2)
+    np.testing.assert_array_equal(short.positions(5, 0, 0), [0, 2, 4, 1])
+
+
+AUGMENTATIONS = {
+    "flip": lambda: keras.layers.RandomFlip(),
+    "crop": lambda: keras.layers.RandomCrop(6, 4),
+    "zoom": lambda: keras.layers.RandomZoom(0.3),
+    "shift": lambda: keras.layers.RandomTranslation(0.2, 0.2),
+    "brightness": lambda: keras.layers.RandomBrightness(0.4),
+    "contrast": lambda: keras.layers.RandomContrast(0.4),
+    "colours": lambda: keras.layers.RandomColorJitter(
+        (0, 255), brightness_factor=0.5, saturation_factor=0.5
+    ),
+    "rand augment": keras.layers.RandAugment,
+    "erasing": lambda: keras.layers.RandomErasing((1.0, 1.0), fill_value=0),
+    "mixup": lambda: keras.layers.MixUp(1.0),
+    "cutmix": keras.layers.CutMix,
+}
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.filterwarnings("ignore")  # Keras's own, of JAX and torch
+def test_all_frames_of_a_clip_are_augmented_alike(name):
+    """A still video stays still, and clips differ among each other."""
+    pairs = [
+        (np.repeat(video[:1], 10, axis=0), label)
+        for video, label in videos(8, height=16, width=16)
+    ]
+
+    def clips(**options):
+        batches = VideoBatches(
+            pairs,
+            3,
+            frames=4,
+            batch_size=8,
+            augmentation=[AUGMENTATIONS[name]()],
+            one_hot=True,
+            shuffle=False,
+            **options,
+        )
+        return read(batches)[0]
+
+    found, labels = clips()
+    for t in range(1, 4):
+        np.testing.assert_allclose(found[:, t], found[:, 0], atol=1e-5)
+    plain = np.stack([scaled(video[:4]) for video, _ in pairs])
+    assert found.shape != plain.shape or not np.allclose(found, plain)
+    np.testing.assert_allclose(labels.sum(-1), 1, atol=1e-5)
+    np.testing.assert_array_equal(found, clips()[0])
+    other = clips(seed=1)[0]
+    assert found.shape == other.shape and not np.allclose(found, other)
+
+
+def test_moving_frames_go_through_the_layer_each():
+    """Mirrored as a whole or not at all, and in order."""
+    pairs = videos(12)
+    batches = VideoBatches(
+        pairs,
+        3,
+        frames=10,
+        batch_size=12,
+        augmentation=[keras.layers.RandomFlip("horizontal")],
+        shuffle=False,
+    )
+    mirrored = 0
+    for clip, (video, _) in zip(batches[0][0], pairs, strict=True):
+        flipped = np.allclose(clip, scaled(video[:, :, ::-1]), atol=1e-5)
+        assert flipped or np.allclose(clip, scaled(video), atol=1e-5)
+        mirrored += flipped
+    assert 1 < mirrored < 11
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("videos")
+    for name, shift in (("running", 0), ("swimming", 5)):
+        (root / name).mkdir()
+        for i in range(2):
+            data = encode(pictures(20 + shift + i))
+            (root / name / f"{i}.mp4").write_bytes(data)
+    return root
+
+
+def test_files_by_class_become_batches(folder):
+    pairs, names, skipped = read_video_folder(folder)
+    assert names == ("running", "swimming") and not skipped
+    assert [label for _, label in pairs] == [0, 0, 1, 1]
+    options = dict(
+        frames=4,
+        stride=3,
+        batch_size=2,
+        shuffle=False,
+        image_processor=ImageProcessor((24, 32)),
+    )
+    batches = VideoBatches(pairs, 2, num_threads=3, **options)
+    arrays = [(decode(path.read_bytes()), label) for path, label in pairs]
+    for one, other in zip(
+        read(batches), read(VideoBatches(arrays, 2, **options)), strict=True
+    ):
+        assert one[0].shape == (2, 4, 24, 32, 3)
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_bad_files_and_folders_are_named(folder, tmp_path):
+    for path in folder.rglob("*.mp4"):
+        copy = tmp_path / path.relative_to(folder)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    bad = tmp_path / "running" / "2.mp4"
+    bad.write_bytes(b"no video")
+    with pytest.raises(ValueError, match=r"running/2.mp4': .*Invalid data"):
+        read_video_folder(tmp_path)
+    pairs, _, skipped = read_video_folder(tmp_path, on_error="skip")
+    assert len(pairs) == 4 and [x.path for x in skipped] == [bad]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"must have videos \(.avi.*empty"):
+        read_video_folder(tmp_path, on_error="skip")
+
+
+BAD = {
+    "none": (dict(examples=[]), "no examples"),
+    "label": (dict(examples=[(np.zeros((4, 4, 4, 3), "uint8"), 3)]), "3, of"),
+    "frames": (dict(frames=0), "frames=0"),
+    "stride": (dict(stride=0), "stride=0"),
+    "offset": (dict(random_offset=True), "Pass a `stride`"),
+    "mixing": (dict(augmentation=[keras.layers.MixUp()]), "one_hot=True"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_batched_is_refused_at_once(name):
+    arguments, message = BAD[name]
+    with pytest.raises(ValueError, match=message):
+        VideoBatches(**{"examples": videos(), "num_classes": 3, **arguments})
+
+
+def test_arrays_that_are_no_video_are_refused():
+    for array, message in (
+        (np.zeros((4, 4, 3), "uint8"), r"\(4, 4, 3\), of example 0"),
+        (np.zeros((0, 4, 4, 3), "uint8"), r"\(0, 4, 4, 3\)"),
+        (np.zeros((4, 4, 4, 3)), "unsigned bytes.* float64"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            VideoBatches([(array, 0)], 1)[0]
