@@ -35,6 +35,7 @@ from keras_attention.data.translation import (
 from keras_attention.data.video_batches import VideoBatches
 from keras_attention.data.video_files import VideoFile
 from keras_attention.data.video_readers import read_video_folder
+from keras_attention.data.video_views import VideoViews
 
 __all__ = [
     "BPETokenizer",
@@ -49,6 +50,7 @@ __all__ = [
     "TranslationBatches",
     "VideoBatches",
     "VideoFile",
+    "VideoViews",
     "WordTokenizer",
     "filter_by_length",
     "join_words",

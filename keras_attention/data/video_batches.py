@@ -1,7 +1,6 @@
 """From videos with labels to batches that `fit` trains on."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,7 +8,7 @@ from keras import ops
 
 from keras_attention.data.image_batches import ImageBatches, generators_of
 from keras_attention.data.image_processor import ImageProcessor, one_size
-from keras_attention.data.video_files import VideoFile
+from keras_attention.data.video_files import open_video
 from keras_attention.ops import checks
 from keras_attention.ops.frames import (
     last_offset,
@@ -143,19 +142,8 @@ class VideoBatches(ImageBatches):
 
     def _read(self, row, epoch):
         video, label = self.examples[row]
-        if isinstance(video, (str, Path, bytes)):
-            file = VideoFile(video)
-            positions = self.positions(file.num_frames, row, epoch)
-            frames = file.frames(positions)
-        else:
-            video = np.asarray(video)
-            if video.ndim != 4 or not len(video):
-                raise ValueError(
-                    "A video must be an array (frames, height, width, 3), "
-                    f"channels last. Received: shape {video.shape}, of "
-                    f"example {row}."
-                )
-            frames = video[self.positions(len(video), row, epoch)]
+        length, read = open_video(video)
+        frames = read(self.positions(length, row, epoch))
         pixels = one_size([self.image_processor.pixels(x) for x in frames])
         return pixels, self._check_label(label, row)
 

@@ -167,3 +167,22 @@ class VideoFile:
             f"A video must be readable. Received: {self.name}, of which {text} "
             f"could be decoded ({error}). Leave it out, or make it anew."
         )
+
+
+def open_video(video):
+    """The number of frames of a video, and what reads some of them.
+
+    Args:
+        video: A path, the bytes of a file, or an array of unsigned bytes `(T,
+            height, width, 3)`.
+    """
+    if isinstance(video, (str, Path, bytes)):
+        file = VideoFile(video)
+        return file.num_frames, file.frames
+    video = np.asarray(video)
+    if video.ndim != 4 or not len(video):
+        raise ValueError(
+            "A video must be a file or an array (frames, height, width, 3), "
+            f"channels last. Received: shape {video.shape}."
+        )
+    return len(video), video.__getitem__
