@@ -57,8 +57,9 @@ def read_npz(path: str | Path) -> dict:
             f"Received: {str(path)!r}: {error} Download it again, or another."
         ) from error
     arrays = modern({name: number(array) for name, array in arrays.items()})
-    kernel = arrays.get("embedding/kernel")
-    if POSITIONS not in arrays and kernel is not None:
+    kernel = arrays.get("embedding/kernel", np.zeros(0))
+    last = "Transformer/encoder_norm/scale"
+    if POSITIONS not in arrays and last in arrays and kernel.ndim == 4:
         height, width, _, dim = kernel.shape
         arrays[POSITIONS] = fixed_positions(SIDE // height, SIDE // width, dim)
     return arrays

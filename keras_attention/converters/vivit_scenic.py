@@ -18,8 +18,8 @@ ROOTS = ("optimizer", "target"), ("params",), ()
 # What flax packs an array as.
 ARRAY, SCALAR = 1, 3
 CHUNKED = "__msgpack_chunked_array__"
-# Height and width of the clips of the published models.
-SIDE = 224
+# Height and width, and frames, of the clips of the published models.
+SIDE, FRAMES = 224, 32
 
 JOINT, SPACE, TIME = "Transformer", "SpatialTransformer", "TemporalTransformer"
 ATTENTION = "MultiHeadDotProductAttention"
@@ -136,7 +136,7 @@ def constructor_arguments(weights: dict, variant: str | None = None) -> dict:
         query, wide = f"{ATTENTION}_space/query/kernel", "MlpBlock/Dense_0/bias"
     if row == SPACE:
         side = math.isqrt(number)
-        times = 1
+        times = FRAMES // tubelet[0]  # where nothing tells
         found = "factorized_encoder"
         over_time = weights.get(f"{TIME}/posembed_input/pos_embedding")
         if over_time is not None:

@@ -121,6 +121,11 @@ class ImageBatches(EpochBatches):
                 f"{mixing_share}."
             )
         mixing = [x for x in augmentation if isinstance(x, MIXING)]
+        if mixing_share != 1 and not mixing:
+            raise ValueError(
+                "`mixing_share` is for `MixUp` and `CutMix`. Received: "
+                f"mixing_share={mixing_share} without them."
+            )
         if mixing and masks:
             raise ValueError(
                 "MixUp and CutMix blend labels. Received: masks=True. Leave "
@@ -205,7 +210,7 @@ class ImageBatches(EpochBatches):
         return read
 
     def _read(self, row, epoch):
-        """What a batch holds of an example in an epoch."""
+        """What a batch holds of an example, of videos in this epoch."""
         picture, target = self.examples[row]
         processor = self.image_processor
         if not self.masks:

@@ -12,13 +12,19 @@ from keras_attention.extras import require
 NEAR = 8
 
 
+class OutOfStep(Exception):
+    """A container whose index does not lead to the frames it names."""
+
+
 class VideoFile:
     """A video file whose frames can be read by their numbers.
 
     Frames are numbered in the order in which they are shown, whatever their
     rate. To open it is to read through its packets, without decoding. A frame
     is then decoded from the key frame before it, so that a few frames of a
-    long clip cost a part of the whole.
+    long clip cost a part of the whole. Of a container that does not tell the
+    times of its frames, or leads to others, all up to the last that is asked
+    for are decoded. How a camera was held is not followed.
 
     Args:
         file: A path, or the bytes of a file.
@@ -55,11 +61,12 @@ class VideoFile:
             self.height, self.width = stream.height, stream.width
             rate = stream.average_rate
             self.frames_per_second = None if rate is None else float(rate)
-            times, keys = [], []
+            times, keys, known = [], [], True
             try:
                 for packet in container.demux(stream):
-                    if packet.pts is None or packet.is_discard:
+                    if packet.is_discard or not packet.size:
                         continue
+                    known &= packet.pts is not None
                     times.append(packet.pts)
                     if packet.is_keyframe:
                         keys.append(packet.pts)
@@ -71,13 +78,16 @@ class VideoFile:
             raise ValueError(
                 f"A video must have frames. Received: {self.name} without."
             )
-        self._times = np.unique(times)
-        self._keys = np.searchsorted(self._times, np.unique(keys))
+        known &= len(set(times)) == len(times)
+        self._times = np.sort(times) if known else None
+        self._keys = np.searchsorted(np.sort(times), keys) if known else ()
+        self._keys = np.sort(self._keys)
+        self._number = len(times) if known else self._count()
 
     @property
     def num_frames(self) -> int:
         """How many frames there are."""
-        return len(self._times)
+        return self._number
 
     def frames(self, positions: Sequence[int]) -> np.ndarray:
         """Some of the frames.
@@ -106,37 +116,80 @@ class VideoFile:
                 f"{int(positions.min())} to {int(positions.max())}."
             )
         wanted = sorted(set(positions.tolist()))
-        found = {}
-        with self._open() as container:
-            stream = self._stream(container)
-            stream.thread_type = "AUTO"
+        found: dict[int, np.ndarray] = {}
+        try:
             try:
-                self._decode(container, stream, wanted, found)
-            except self._errors() as error:
-                raise self._unreadable(error, found, wanted) from error
+                self._seek(wanted, found)
+            except OutOfStep:
+                self._follow(wanted, found)
+        except self._errors() as error:
+            raise self._unreadable(error, found, wanted) from error
         if len(found) < len(wanted):
             raise self._unreadable("it ends before", found, wanted)
         return np.stack([found[p] for p in positions.tolist()])
 
-    def _decode(self, container, stream, wanted, found):
-        """Fills `found` with the wanted frames by their numbers."""
-        decoded, reached = iter(()), -1
-        for position in wanted:
-            key = self._keys[self._keys <= position]
-            begin = int(key[-1]) if len(key) else 0
-            if reached < 0 or begin > reached + NEAR:
-                container.seek(
-                    int(self._times[begin]), stream=stream, backward=True
-                )
-                decoded = container.decode(stream)
-            for frame in decoded:
-                if frame.pts is None:
-                    continue
-                reached = int(np.searchsorted(self._times, frame.pts))
-                if reached == position:
-                    found[position] = frame.to_ndarray(format="rgb24")
-                if reached >= position:
+    def _seek(self, wanted, found):
+        """Fills `found` with wanted frames, each from a key frame before it."""
+        if self._times is None:
+            raise OutOfStep
+        with self._open() as container:
+            stream = self._stream(container)
+            stream.thread_type = "AUTO"
+            decoded, reached = iter(()), -1
+            for position in wanted:
+                begin = self._keys[self._keys <= position][-1:]
+                begin = int(begin[0]) if len(begin) else 0
+                jumped = reached < 0 or begin > reached + NEAR
+                if jumped:
+                    container.seek(
+                        int(self._times[begin]), stream=stream, backward=True
+                    )
+                    decoded = container.decode(stream)
+                for frame in decoded:
+                    reached = self._number_of(frame)
+                    if jumped and (reached > position or not frame.key_frame):
+                        raise OutOfStep
+                    jumped = False
+                    if reached == position:
+                        found[position] = frame.to_ndarray(format="rgb24")
+                    if reached >= position:
+                        break
+                if position not in found:
+                    raise OutOfStep
+
+    def _number_of(self, frame):
+        """Where a frame stands among all, by its time."""
+        if frame.pts is None:
+            raise OutOfStep
+        number = int(np.searchsorted(self._times, frame.pts))
+        if number == self._number or self._times[number] != frame.pts:
+            raise OutOfStep
+        return number
+
+    def _follow(self, wanted, found):
+        """Fills `found` with wanted frames, decoding all from the first."""
+        left = set(wanted)
+        with self._open() as container:
+            stream = self._stream(container)
+            stream.thread_type = "AUTO"
+            for number, frame in enumerate(container.decode(stream)):
+                if number in left:
+                    found[number] = frame.to_ndarray(format="rgb24")
+                    left.remove(number)
+                if not left:
                     break
+
+    def _count(self):
+        """How many frames there are, by decoding them."""
+        number = 0
+        try:
+            with self._open() as container:
+                for _ in container.decode(self._stream(container)):
+                    number += 1
+        except self._errors() as error:
+            if not number:
+                raise self._unreadable(error) from error
+        return number
 
     def _open(self):
         av = require("av", extra="video")

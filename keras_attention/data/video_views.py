@@ -8,7 +8,7 @@ import numpy as np
 from keras_attention.data.image_processor import ImageProcessor, one_size
 from keras_attention.data.video_files import open_video
 from keras_attention.ops import checks
-from keras_attention.ops.frames import strided_frames
+from keras_attention.ops.frames import last_offset, strided_frames
 
 
 class VideoViews(keras.utils.PyDataset):
@@ -95,7 +95,7 @@ class VideoViews(keras.utils.PyDataset):
         Args:
             length: Frames of the video.
         """
-        last = max(0, length - self.frames * self.stride)
+        last = last_offset(length, self.frames, self.stride)
         return np.linspace(0, last, self.views).astype(int)
 
     def __getitem__(self, index):
@@ -146,11 +146,14 @@ class VideoViews(keras.utils.PyDataset):
 
         Args:
             logits: `(videos * views * crops, num_classes)`, as `predict`
-                returns them.
+                returns them; or a dict of such, of several label sets.
 
         Returns:
-            `(videos, num_classes)`.
+            `(videos, num_classes)`, or a dict of such.
         """
+        return keras.tree.map_structure(self._average, logits)
+
+    def _average(self, logits):
         logits = np.asarray(logits)
         each = self.views * self.crops
         if len(logits) != each * len(self):

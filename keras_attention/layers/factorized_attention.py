@@ -2,7 +2,6 @@ import keras
 from keras import ops
 
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
-from keras_attention.ops.dot_product import dot_product_attention
 from keras_attention.ops.folding import Folded
 
 AXES = {"time": 1, "space": 2}
@@ -19,8 +18,12 @@ class FactorizedAttention(MultiHeadAttention):
 
     Args:
         num_heads: Number of heads, even.
-        **kwargs: As of `MultiHeadAttention`: `key_dim`, `dropout`, `use_bias`,
-            `output_bias`, initializers.
+        key_dim: Size of a head.
+        dropout: Share of the scores dropped.
+        kernel_initializer: Initializer of all kernels.
+        bias_initializer: Initializer of all biases.
+        seed: Seed of the dropout.
+        **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
         query: `(B, T, S, D)`.
@@ -36,8 +39,25 @@ class FactorizedAttention(MultiHeadAttention):
         ValueError: The number of heads is odd.
     """
 
-    def __init__(self, num_heads: int, *args, **kwargs):
-        super().__init__(num_heads, *args, **kwargs)
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        dropout: float = 0.0,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(
+            num_heads,
+            key_dim,
+            dropout=dropout,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            seed=seed,
+            **kwargs,
+        )
         if num_heads % 2:
             raise ValueError(
                 "Half of the heads read along time and half in space: "
@@ -54,13 +74,11 @@ class FactorizedAttention(MultiHeadAttention):
         )
         for (name, axis), half in zip(AXES.items(), halves, strict=True):
             folded = Folded(query, query, (axis,))
-            output, found = dot_product_attention(
+            output, found = self._read_heads(
                 *(folded.fold(x[..., half, :]) for x in heads),
-                scale=self._scale,
-                dropout_rate=self.dropout if training else 0.0,
-                seed=getattr(self._dropout_layer, "seed_generator", None),
-                return_scores=return_attention_scores,
-                flash_attention=self.flash_attention,
+                None,
+                return_attention_scores,
+                self.dropout if training else 0.0,
             )
             outputs.append(folded.unfold(output))
             scores[name] = folded.unfold_scores(found)

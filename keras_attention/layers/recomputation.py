@@ -24,14 +24,18 @@ def recomputed(layer, function, *inputs):
         inputs = inputs_and_values[:number]
         values = inputs_and_values[number:]
         mapping = list(zip([*weights, *states], values, strict=True))
-        with keras.StatelessScope(state_mapping=mapping) as scope:
+        scope = keras.StatelessScope(mapping, collect_losses=True)
+        with scope:
             y = function(*inputs)
-        return y, *(scope.get_current_value(state) for state in states)
+        updates = [scope.get_current_value(state) for state in states]
+        return y, *updates, *scope.losses
 
     # Copied, since torch assigns in place.
     values = [keras.ops.copy(variable.value) for variable in states]
     values = [*(variable.value for variable in weights), *values]
-    y, *updates = keras.remat(pure)(*inputs, *values)
-    for state, update in zip(states, updates, strict=True):
+    y, *rest = keras.remat(pure)(*inputs, *values)
+    for state, update in zip(states, rest, strict=False):
         state.assign(update)
+    for loss in rest[len(states) :]:
+        layer.add_loss(loss)
     return y

@@ -40,12 +40,13 @@ class SpaceTimeEncoderBlock(TransformerBlock):
         num_heads: Number of attention heads, which share the features
             evenly; even for "dot_product".
         factorization: "self_attention" or "dot_product".
-        order: Of factorised self-attention: "space_time", the paper's, or
-            "time_space".
-        time_initializer: Initializer of the kernel behind the attention along
-            time. "zeros": it adds nothing at first, so that a block with the
-            weights of an image model begins as that, and learns from there.
-            None is that of the others.
+        order: Of factorised self-attention alone: "space_time", the paper's,
+            or "time_space".
+        time_initializer: Of factorised self-attention alone: initializer of
+            the kernel behind the attention along time. "zeros": it adds
+            nothing at first, so that a block with the weights of an image
+            model begins as that, and learns from there. None is that of the
+            others.
         attention_initializer: Initializer of the kernels of attention;
             `kernel_initializer` if None.
         normalize_first: Whether to normalize before each part (pre-norm).
@@ -131,11 +132,22 @@ class SpaceTimeEncoderBlock(TransformerBlock):
             recompute=recompute,
             **kwargs,
         )
+        # Clips have no padding; Keras tells who passes a mask.
+        self.supports_masking = False
         self.factorization, self.order = factorization, order
         self.time_initializer = keras.initializers.get(time_initializer)
         self.attention_initializer = keras.initializers.get(
             attention_initializer or self.kernel_initializer
         )
+        changed = order != "space_time" or not isinstance(
+            self.time_initializer, keras.initializers.Zeros
+        )
+        if factorization == "dot_product" and changed:
+            raise ValueError(
+                "`order` and `time_initializer` are for factorized "
+                f"self-attention. Received: {order=}, {time_initializer=}, "
+                f"{factorization=}. Leave them out."
+            )
         self.time_attention = None
         if self.has_time_attention:
             self._make_residual("time_attention")

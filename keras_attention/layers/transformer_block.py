@@ -1,4 +1,5 @@
 import keras
+from keras import ops
 
 from keras_attention.layers.attention import cloned
 from keras_attention.layers.feed_forward import FeedForward
@@ -218,7 +219,8 @@ class TransformerBlock(keras.layers.Layer):
         if self.dropout:
             y = self.dropout_layer(y, training=training)
         if self.layer_scale is not None:
-            y = y * getattr(self, f"{name}_scale")
+            # Cast here: what is computed again is outside of Keras's scope.
+            y = y * ops.cast(getattr(self, f"{name}_scale"), y.dtype)
         if self.stochastic_depth:
             y = getattr(self, f"{name}_depth")(y, training=training)
         return x + y if self.normalize_first else norm(x + y)

@@ -57,6 +57,15 @@ ARGUMENTS = (
     "head_initializer",
     "recompute",
 )
+# What an image model's weights fix.
+SHARED = (
+    "num_layers",
+    "hidden_dim",
+    "num_heads",
+    "intermediate_dim",
+    "qkv_bias",
+    "layer_scale",
+)
 VIDEO_AXES = "frames", "height", "width", "channels"
 JOINT, ENCODER = "spatio_temporal", "factorized_encoder"
 BLOCKS = {
@@ -135,9 +144,11 @@ class ViViT(LayerwiseModel):
             None takes the token where there is one.
         sampled_frames: So many frames, evenly spaced, are looked at, the
             paper's uniform frame sampling (section 3.2); None for all.
-        order: Of factorized self-attention: "space_time" or "time_space".
-        time_initializer: Initializer of the kernel behind its attention along
-            time; "zeros" begins without, and learns. `None` is random.
+        order: Of factorized self-attention alone: "space_time" or
+            "time_space".
+        time_initializer: Of factorized self-attention alone: initializer of
+            the kernel behind its attention along time; "zeros" begins
+            without, and learns. `None` is random.
         representation_dim: Size of a tanh layer before the head; None for
             none.
         qkv_bias: Whether queries, keys and values have biases.
@@ -244,6 +255,14 @@ class ViViT(LayerwiseModel):
         num_classes = class_numbers(num_classes)
         video_shape = shape_of(video_shape, "video_shape", VIDEO_AXES)
         by_blocks = variant in BLOCKS
+        if variant != "factorized_self_attention" and (
+            order != "space_time" or time_initializer != "zeros"
+        ):
+            raise ValueError(
+                "`order` and `time_initializer` are for factorized "
+                f"self-attention. Received: {order=}, {time_initializer=}, "
+                f"{variant=}. Leave them out."
+            )
         if pooling is None:
             pooling = "average" if by_blocks else "token"
         checks.one_of(pooling, "pooling", ("token", "average"))
@@ -429,12 +448,16 @@ class ViViT(LayerwiseModel):
                 written by `save_to_preset`, or one with a checkpoint of
                 Hugging Face's; `hf://user/repo`, either of them on the
                 Hugging Face hub; or a checkpoint file of scenic's, the
-                paper's own code.
+                paper's own code, whose clips are taken for squares: of 224 x
+                224 pixels where space and time share positions, and for 32
+                frames where there is nothing over time.
             video_shape: Another shape of clips than the weights were made
                 for: positions are resampled, as by `resize`.
             tubelet_size: Another size of tubelets, as by `resize`.
             num_classes: Other classes: the head begins anew, as by
-                `reset_head`.
+                `reset_head`. A dict of as many classes as a file of scenic's
+                has names its label sets, in the order in which they lie
+                there.
             method: Rule by which positions are resampled; that of the
                 weights' source if None.
             **overrides: Constructor arguments that replace the preset's.
@@ -471,8 +494,10 @@ class ViViT(LayerwiseModel):
             model = cls.from_arrays(
                 {
                     **arguments,
+                    # As the paper tests: a crop of 224 out of 256.
                     "image_processor": ImageProcessor(
-                        arguments["video_shape"][1:3]
+                        round(arguments["video_shape"][1] * 256 / 224),
+                        arguments["video_shape"][1:3],
                     ),
                     **overrides,
                 },
@@ -535,18 +560,24 @@ class ViViT(LayerwiseModel):
                 f"{vit.distillation_token}, norm_after_pooling="
                 f"{vit.norm_after_pooling}. Take another one."
             )
+        fixed = {*SHARED, "video_shape", "tubelet_size"} & {*overrides}
+        if fixed:
+            raise ValueError(
+                "The overrides must leave the image model's sizes. Received: "
+                f"{sorted(fixed)}. Change them by `ViT.resize`, `frames` and "
+                "`tubelet_frames`, or after."
+            )
         pooling = "token" if vit.class_token else "average"
         if variant in BLOCKS:
             pooling = "average"
+        if not isinstance(
+            vit.dtype_policy, keras.dtype_policies.DTypePolicyMap
+        ):
+            overrides = {"dtype": vit.dtype_policy, **overrides}
         arguments = {
             name: getattr(vit, name)
             for name in (
-                "num_layers",
-                "hidden_dim",
-                "num_heads",
-                "intermediate_dim",
-                "qkv_bias",
-                "layer_scale",
+                *SHARED,
                 "activation",
                 "layer_norm_epsilon",
                 "interpolation",
@@ -605,12 +636,6 @@ class ViViT(LayerwiseModel):
                 ]
             )
         )
-        missing = sorted(set(theirs) - set(ours))
-        if missing:
-            raise ValueError(
-                "The overrides must leave the image model's sizes. Received: "
-                f"{sorted(overrides)}, which have no place for {missing[:3]}."
-            )
         assign_weights(model, {**theirs, **arrays})
         return model
 
@@ -808,7 +833,8 @@ class ViViT(LayerwiseModel):
             return before + int(index) + 1
         if name.startswith("temporal_") and name != "temporal_norm":
             return self.num_layers + 1  # with the first block over time
-        if name == "norm" and self.variant == ENCODER:
+        before_time = self.num_blocks > self.num_layers
+        if name == "norm" and before_time:
             return self.num_layers
         after = "norm", "temporal_norm", "representation", "head"
         return self.num_blocks + 1 + (name == "head") if name in after else 0
@@ -871,7 +897,7 @@ def joint_probabilities(logits: dict):
     """
     joint = None
     for each in logits.values():
-        share = ops.softmax(each, axis=-1)
+        share = ops.softmax(ops.cast(each, "float32"), axis=-1)
         if joint is None:
             joint = share
             continue

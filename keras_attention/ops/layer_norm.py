@@ -13,7 +13,6 @@ def layer_norm(x, gamma, beta, epsilon):
     leaves of each norm in a row of residual blocks is cheap enough for it to
     compute once more wherever the sum of them all is read, so that on a CPU
     the gradient of a deep model takes the square of its depth. One expression
-    gradient of a deep model takes the square of its depth. One expression
     for the gradient does not come apart like this. torch has a kernel, which
     reads half precision as it is.
 

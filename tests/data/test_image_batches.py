@@ -220,6 +220,7 @@ BAD = {
         "Pass one_hot=True",
     ),
     "mixing share": (dict(mixing_share=1.5), "mixing_share=1.5"),
+    "nothing mixes": (dict(mixing_share=0.5), "0.5 without them"),
     "masks": (dict(masks=True, one_hot=True), "masks=True, one_hot=True"),
     "batch size": (dict(batch_size=0), "batch_size=0"),
 }

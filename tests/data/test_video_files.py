@@ -17,19 +17,29 @@ def pictures(number, height=48, width=64):
     return frames
 
 
-def encode(frames, times=None, pix_fmt="yuv420p", movflags="", **options):
-    """A file of frames, which are shown at `times` (tenths of a second)."""
+def encode(
+    frames,
+    times=None,
+    pix_fmt="yuv420p",
+    movflags="",
+    container_format="mp4",
+    codec="libx264",
+    **options,
+):
+    """A file of frames, which are shown at `times` (of 25 in a second)."""
     file = io.BytesIO()
     muxing = {"movflags": movflags} if movflags else {}
-    with av.open(file, "w", format="mp4", options=muxing) as container:
-        stream = container.add_stream("libx264", rate=10, options=options)
+    with av.open(
+        file, "w", format=container_format, options=muxing
+    ) as container:
+        stream = container.add_stream(codec, rate=25, options=options)
         stream.pix_fmt = pix_fmt
         stream.height, stream.width = frames.shape[1:3]
-        ticks = fractions.Fraction(1, 100)
+        ticks = fractions.Fraction(1, 25)
         stream.codec_context.time_base = ticks
         for t, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts = 10 * (t if times is None else int(times[t]))
+            frame.pts = t if times is None else int(times[t])
             frame.time_base = ticks
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -60,10 +70,38 @@ def test_frames_are_those_of_reading_the_whole(name, tmp_path):
     for source in (data, path, str(path)):
         video = VideoFile(source)
         assert (video.num_frames, video.height, video.width) == (60, 48, 64)
-        assert video.frames_per_second == 10
+        assert video.frames_per_second == 25
         for positions in ([0], [59], [50, 3, 4, 50, 30], range(60)):
             found = video.frames(positions)
             np.testing.assert_array_equal(found, expected[list(positions)])
+
+
+OTHERS = {
+    "mpegts": ("mpegts", "libx264"),
+    "avi, frames that need later ones": ("avi", "mpeg4"),
+    "program stream": ("mpeg", "mpeg2video"),
+    "matroska": ("matroska", "libx264"),
+    "without times": ("h264", "libx264"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_containers_are_read_as_well(name):
+    """Also where seeking leads elsewhere than it says."""
+    container_format, codec = OTHERS[name]
+    data = encode(
+        pictures(60),
+        container_format=container_format,
+        codec=codec,
+        g="12",
+        bf="2",
+    )
+    expected = decode(data)
+    video = VideoFile(data)
+    assert video.num_frames == len(expected) == 60
+    for positions in ([0], [59], [30], [50, 3, 31], range(60)):
+        found = video.frames(positions)
+        np.testing.assert_array_equal(found, expected[list(positions)])
 
 
 def test_frames_are_numbered_whatever_their_rate():

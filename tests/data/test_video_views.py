@@ -20,9 +20,9 @@ def test_views_go_from_the_beginning_to_the_end():
     views = VideoViews([(whole, 2)], frames=4, stride=2, views=3)
     clips, labels = views[0]
     assert clips.shape == (3, 4, 8, 12, 3) and labels.tolist() == [2, 2, 2]
-    # Offsets as scenic: linspace from 0 to T - n * stride.
-    for clip, offset in zip(clips, (0, 11, 22), strict=True):
-        expected = whole[offset : offset + 8 : 2]
+    # The last one ends with the last frame.
+    for clip, offset in zip(clips, (0, 11, 23), strict=True):
+        expected = whole[offset : offset + 7 : 2]
         np.testing.assert_allclose(clip, scaled(expected), atol=1e-6)
     # Too short: it begins again.
     short = VideoViews([(whole[:5], 0)], frames=4, stride=2, views=2)[0][0]

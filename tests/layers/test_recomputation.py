@@ -35,18 +35,23 @@ def space_time(inputs, **options):
 
 
 @pytest.mark.parametrize("block", [encoder, decoder, space_time])
-@pytest.mark.parametrize("frozen", [False, True])
-def test_training_is_the_same_but_for_what_is_kept(block, frozen):
+@pytest.mark.parametrize("way", ["float32", "mixed_bfloat16", "frozen"])
+def test_training_is_the_same_but_for_what_is_kept(block, way):
     """To the last weight, with dropout that is another in each step."""
+    options = dict(layer_scale=0.5, dtype="float32")
+    if way == "mixed_bfloat16":
+        options["dtype"] = way
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, B, T, D)).astype("float32")
     weights = []
     for recompute in (False, True):
         keras.utils.set_random_seed(0)
         inputs = keras.Input((T, D))
-        outputs = block(keras.layers.Dense(D)(inputs), recompute=recompute)
+        outputs = block(
+            keras.layers.Dense(D)(inputs), recompute=recompute, **options
+        )
         model = keras.Model(inputs, outputs)
-        if frozen:
+        if way == "frozen":
             part = next(x for x in model.layers if hasattr(x, "feed_forward"))
             part.feed_forward.trainable = False
         model.compile(
@@ -58,3 +63,73 @@ def test_training_is_the_same_but_for_what_is_kept(block, frozen):
         weights.append([np.array(w) for w in model.get_weights()])
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_a_penalty_on_activity_is_kept():
+    losses = []
+    for recompute in (False, True):
+        attention = layers.MultiHeadAttention(
+            2, D // 2, activity_regularizer="l2"
+        )
+        keras.utils.set_random_seed(0)
+        block = layers.TransformerEncoderBlock(
+            16, self_attention=attention, recompute=recompute
+        )
+        block.build((None, T, D))
+        for i, weight in enumerate(block.trainable_weights):
+            weight.assign(np.full(weight.shape, 0.1 * (i % 3)))
+        block(np.ones((B, T, D), "float32"), training=True)
+        losses.append([float(x) for x in block.losses])
+    assert losses[0] == pytest.approx(losses[1]) and sum(losses[0]) > 0
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="JAX traces it once"
+)
+def test_the_gradient_computes_a_block_again(monkeypatch):
+    calls = []
+    call = layers.FeedForward.call
+    monkeypatch.setattr(
+        layers.FeedForward,
+        "call",
+        lambda *args, **kwargs: calls.append(1) or call(*args, **kwargs),
+    )
+    numbers = {}
+    for recompute in (False, True):
+        inputs = keras.Input((T, D))
+        model = keras.Model(inputs, encoder(inputs, recompute=recompute))
+        model.compile("sgd", "mse", run_eagerly=True)
+        x = np.ones((B, T, D), "float32")
+        model.train_on_batch(x, x)
+        calls.clear()
+        model.train_on_batch(x, x)
+        numbers[recompute] = len(calls)
+    assert numbers == {False: 1, True: 2}
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="a program of JAX's"
+)
+def test_the_program_keeps_less():
+    import jax
+
+    def kept(recompute):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((64, 32))
+        x = inputs
+        for _ in range(6):
+            block = layers.TransformerEncoderBlock(128, 2, recompute=recompute)
+            x = block(x)
+        model = keras.Model(inputs, x)
+        states = [x.value for x in model.non_trainable_variables]
+
+        def loss(weights, x):
+            y, _ = model.stateless_call(weights, states, x, training=True)
+            return (y**2).sum()
+
+        weights = [x.value for x in model.trainable_variables]
+        x = np.ones((16, 64, 32), "float32")
+        compiled = jax.jit(jax.grad(loss)).lower(weights, x).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert kept(True) < 0.5 * kept(False)

@@ -138,6 +138,12 @@ def test_what_it_begins_without_it_learns():
         (lambda: SpaceTimeEncoderBlock(12, 2, "encoder"), "'encoder'"),
         (lambda: SpaceTimeEncoderBlock(12, 2, order="st"), "order='st'"),
         (
+            lambda: SpaceTimeEncoderBlock(
+                12, 2, "dot_product", time_initializer=None
+            ),
+            "time_initializer=None, factorization='dot_product'",
+        ),
+        (
             lambda: SpaceTimeEncoderBlock(12, 3)(tokens()),
             "8 features, num_heads=3",
         ),

@@ -313,7 +313,6 @@ def image_model(**options):
     [
         ("factorized_encoder", "token"),
         ("factorized_self_attention", "average"),
-        ("factorized_dot_product", "average"),
         ("spatio_temporal", "average"),
     ],
 )
@@ -329,13 +328,22 @@ def test_it_starts_as_the_image_model_of_each_frame(variant, pooling, method):
     np.testing.assert_array_equal(numpy(model(video)), np.zeros((1, 3)))
     states = numpy(model.features(["block_1"])(video)["block_1"])
     expected = numpy(image.features(1)(picture.astype("float32")))
-    if variant == "factorized_dot_product":
-        return  # half of its heads read what the image model does not have
     # Equal keys in every frame: reading all of them is reading one.
     states = states.reshape(2, -1, 8)
     np.testing.assert_allclose(
         states, np.broadcast_to(expected, states.shape), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_it_takes_over_all_weights_of_an_image_models_blocks(variant):
+    image = image_model(dtype="mixed_bfloat16")
+    model = ViViT.from_vit(image, frames=4, variant=variant, num_classes=3)
+    assert model.dtype_policy.name == "mixed_bfloat16"
+    ours = {v.path: numpy(v) for v in model.weights}
+    for weight in image.weights:
+        if weight.path.startswith(("block_", "norm/")):
+            np.testing.assert_array_equal(ours[weight.path], numpy(weight))
 
 
 def test_attention_along_time_begins_as_none_and_learns():
@@ -505,6 +513,9 @@ def test_it_is_frozen_and_slowed_by_depth(variant):
     assert last == (4 if variant == "factorized_encoder" else 2)
     factors = model.learning_rate_factors(0.5)
     assert factors["head/kernel"] == 1
+    if variant == "factorized_encoder":
+        pooled = made(variant, num_temporal_layers=0)
+        assert pooled.depth_of("norm") == 3
     assert factors["block_0/feed_forward/output/kernel"] == 0.5**last
     assert factors["tubelet_embedding/embedding/kernel"] == 0.5 ** (last + 1)
     model.freeze()
@@ -531,6 +542,11 @@ def test_it_quantizes_and_takes_low_rank_updates(variant):
     [
         (dict(variant="model_2"), "variant='model_2'"),
         (dict(order="both"), "order='both'"),
+        (dict(order="time_space"), "variant='spatio_temporal'. Leave"),
+        (
+            dict(variant="factorized_dot_product", time_initializer=None),
+            "time_initializer=None",
+        ),
         (dict(video_shape=(4, 8, 12)), r"video_shape=\(4, 8, 12\)"),
         (dict(video_shape=(5, 8, 12, 3)), "frames=5"),
         (dict(hidden_dim=9), "hidden_dim=9"),
@@ -562,5 +578,5 @@ def test_image_models_that_do_not_fit_are_refused():
         ViViT.from_vit(keras.Sequential())
     with pytest.raises(ValueError, match="distillation_token=True"):
         ViViT.from_vit(image_model(distillation_token=True))
-    with pytest.raises(ValueError, match="no place for"):
-        ViViT.from_vit(image_model(), 4, num_layers=1)
+    with pytest.raises(ValueError, match=r"sizes. Received: \['num_layers'\]"):
+        ViViT.from_vit(image_model(), 4, num_layers=3)

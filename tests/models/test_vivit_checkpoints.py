@@ -217,7 +217,8 @@ def test_scenics_files_are_what_the_paper_says(name, tmp_path):
     model = ViViT.from_preset(path, **options)
     assert (model.variant, model.pooling) == (variant, pooling)
     assert model.video_shape == (4, 224, 224, 3)
-    assert model.image_processor.size == (224, 224)
+    assert model.image_processor.size == 256
+    assert model.image_processor.crop_size == (224, 224)
     video = clips((4, 224, 224, 3), 1)
     expected = Clip(model)(video)
     np.testing.assert_allclose(numpy(model(video)), expected, atol=1e-4)
@@ -251,6 +252,7 @@ def test_label_sets_are_named_for_a_file_that_has_one_head(tmp_path):
         numpy(head.kernel), tree["output_projection"]["kernel"]
     )
     assert model.num_temporal_layers == 0
+    assert model.video_shape == (32, 224, 224, 3)
     other = ViViT.from_preset(path, num_classes={"noun": 4, "verb": 2})
     assert not numpy(other.get_layer("head").kernel).any()
 

@@ -27,7 +27,7 @@ def roll_motion(
     Args:
         num_videos: How many videos.
         seed: Seed of all draws.
-        frames: Frames of each.
+        frames: Frames of each, a multiple of `hold`.
         hold: Frames that the glyph stays for before it moves by a pixel. With
             1 the motion lies within tubelets of two frames; with 2 a tubelet
             stands still, and only what compares tubelets sees it.
@@ -38,7 +38,8 @@ def roll_motion(
         labels `(num_videos,)`: 0 right, 1 left, 2 down, 3 up.
 
     Raises:
-        ValueError: A size is too small.
+        ValueError: A size is too small, or a place is not held as long as
+            another.
 
     Examples:
         >>> from keras_attention.data import synthetic
@@ -56,6 +57,12 @@ def roll_motion(
     if size <= GLYPH:
         raise ValueError(
             f"`size` must be at least {GLYPH + 1}. Received: size={size}."
+        )
+    if frames % hold:
+        # A place that is held for less would tell where a clip ends.
+        raise ValueError(
+            "`frames` must be a multiple of `hold`. Received: "
+            f"frames={frames}, hold={hold}."
         )
     rng = np.random.default_rng(seed)
     labels = rng.integers(len(DIRECTIONS), size=num_videos)

@@ -34,6 +34,11 @@ def test_backwards_it_is_a_clip_of_the_opposite_class():
         means = [painted[labels == label].mean(0) for label in axis]
         assert abs(means[0] - means[1]).max() < 0.08
         assert abs(means[0] - means[0].mean()).max() < 0.08
+    # And each place of a clip is held for as long.
+    held, _ = roll_motion(50, seed=1, frames=6, hold=2)
+    for video in ink(held):
+        _, numbers = np.unique(video.reshape(6, -1), axis=0, return_counts=True)
+        assert set(numbers) == {2}
 
 
 def test_a_seed_makes_the_same_videos():
@@ -45,5 +50,7 @@ def test_a_seed_makes_the_same_videos():
     assert (videos != roll_motion(20, seed=4, size=10)[0]).any()
     with pytest.raises(ValueError, match="size=8"):
         roll_motion(20, size=8)
+    with pytest.raises(ValueError, match="multiple of `hold`.* frames=5"):
+        roll_motion(20, frames=5, hold=2)
     with pytest.raises(ValueError, match="hold=0"):
         roll_motion(20, hold=0)
