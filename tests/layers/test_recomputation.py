@@ -79,8 +79,11 @@ def test_a_penalty_on_activity_is_kept():
         for i, weight in enumerate(block.trainable_weights):
             weight.assign(np.full(weight.shape, 0.1 * (i % 3)))
         block(np.ones((B, T, D), "float32"), training=True)
-        losses.append([float(x) for x in block.losses])
-    assert losses[0] == pytest.approx(losses[1]) and sum(losses[0]) > 0
+        losses.append(
+            [float(keras.ops.convert_to_numpy(x)) for x in block.losses]
+        )
+    assert sorted(losses[0]) == pytest.approx(sorted(losses[1]))
+    assert sum(losses[0]) > 0
 
 
 @pytest.mark.skipif(
