@@ -79,9 +79,10 @@ class VideoFile:
                 f"A video must have frames. Received: {self.name} without."
             )
         known &= len(set(times)) == len(times)
-        self._times = np.sort(times) if known else None
-        self._keys = np.searchsorted(np.sort(times), keys) if known else ()
-        self._keys = np.sort(self._keys)
+        self._times = np.sort(times if known else [])
+        self._keys = np.sort(
+            np.searchsorted(self._times, keys if known else [])
+        )
         self._number = len(times) if known else self._count()
 
     @property
@@ -89,7 +90,7 @@ class VideoFile:
         """How many frames there are."""
         return self._number
 
-    def frames(self, positions: Sequence[int]) -> np.ndarray:
+    def frames(self, positions: Sequence[int] | np.ndarray) -> np.ndarray:
         """Some of the frames.
 
         Args:
@@ -103,19 +104,19 @@ class VideoFile:
             ValueError: There is no such frame, or it cannot be decoded: the
                 error tells the file and how many could.
         """
-        positions = np.asarray(positions, "int64")
-        if positions.ndim != 1 or not len(positions):
+        numbers = np.asarray(positions, "int64")
+        if numbers.ndim != 1 or not len(numbers):
             raise ValueError(
                 "`positions` must be a list of numbers of frames. Received: "
-                f"shape {positions.shape}."
+                f"shape {numbers.shape}."
             )
-        if positions.min() < 0 or positions.max() >= self.num_frames:
+        if numbers.min() < 0 or numbers.max() >= self.num_frames:
             raise ValueError(
                 f"The frames of {self.name} are numbered from 0 to "
                 f"{self.num_frames - 1}. Received: "
-                f"{int(positions.min())} to {int(positions.max())}."
+                f"{int(numbers.min())} to {int(numbers.max())}."
             )
-        wanted = sorted(set(positions.tolist()))
+        wanted = sorted(set(numbers.tolist()))
         found: dict[int, np.ndarray] = {}
         try:
             try:
@@ -126,11 +127,11 @@ class VideoFile:
             raise self._unreadable(error, found, wanted) from error
         if len(found) < len(wanted):
             raise self._unreadable("it ends before", found, wanted)
-        return np.stack([found[p] for p in positions.tolist()])
+        return np.stack([found[p] for p in numbers.tolist()])
 
     def _seek(self, wanted, found):
         """Fills `found` with wanted frames, each from a key frame before it."""
-        if self._times is None:
+        if not len(self._times):
             raise OutOfStep
         with self._open() as container:
             stream = self._stream(container)
@@ -212,9 +213,9 @@ class VideoFile:
         av = require("av", extra="video")
         return av.error.FFmpegError, OSError, EOFError
 
-    def _unreadable(self, error, found=None, wanted=None):
+    def _unreadable(self, error, found=(), wanted=()):
         text = "nothing"
-        if wanted is not None:
+        if wanted:
             text = f"{len(found)} of {len(wanted)} frames that were asked for"
         return ValueError(
             f"A video must be readable. Received: {self.name}, of which {text} "

@@ -122,7 +122,7 @@ class VideoViews(keras.utils.PyDataset):
 
     def _crops(self, pixels):
         """Three crops of frames `(T, height, width, 3)`."""
-        size = self.image_processor.crop_size
+        size = self.image_processor.crop_size or (0, 0)
         rest = [n - m for n, m in zip(pixels.shape[1:3], size, strict=True)]
         if min(rest) < 0:
             raise ValueError(

@@ -64,8 +64,28 @@ class FactorizedAttention(MultiHeadAttention):
                 f"`num_heads` must be even. Received: num_heads={num_heads}."
             )
 
-    def call(self, query, value, return_attention_scores=False, training=None):
-        del value  # the query, as the base class has it for `build`
+    def call(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=None,
+        use_causal_mask=False,
+        attention_bias=None,
+    ):
+        others = key, query_mask, value_mask, key_mask, attention_mask
+        if value is not query or any(
+            x is not None for x in (*others, attention_bias)
+        ):
+            raise ValueError(
+                "The tokens of a clip read each other, all of them. Received: "
+                "another value or key, a mask or a bias."
+            )
         heads = self._projected(query, query, query)  # (B, T, S, N, H) each
         outputs, scores = [], {}
         halves = (
@@ -74,8 +94,11 @@ class FactorizedAttention(MultiHeadAttention):
         )
         for (name, axis), half in zip(AXES.items(), halves, strict=True):
             folded = Folded(query, query, (axis,))
+            folds = [folded.fold(x[..., half, :]) for x in heads]
             output, found = self._read_heads(
-                *(folded.fold(x[..., half, :]) for x in heads),
+                folds[0],
+                folds[1],
+                folds[2],
                 None,
                 return_attention_scores,
                 self.dropout if training else 0.0,
@@ -86,7 +109,12 @@ class FactorizedAttention(MultiHeadAttention):
         return (output, scores) if return_attention_scores else output
 
     def compute_output_spec(
-        self, query, value, return_attention_scores=False, training=None
+        self,
+        query,
+        value,
+        *args,
+        return_attention_scores=False,
+        **kwargs,
     ):
         output = keras.KerasTensor(query.shape, dtype=self.compute_dtype)
         if not return_attention_scores:

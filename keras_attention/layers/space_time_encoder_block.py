@@ -97,7 +97,7 @@ class SpaceTimeEncoderBlock(TransformerBlock):
         num_heads: int,
         factorization: str = "self_attention",
         order: str = "space_time",
-        time_initializer="zeros",
+        time_initializer: Any = "zeros",
         attention_initializer=None,
         normalize_first: bool = True,
         dropout: float = 0.0,
@@ -166,9 +166,8 @@ class SpaceTimeEncoderBlock(TransformerBlock):
             dtype=self.dtype_policy,
             name=name,
         )
-        return kind(
-            self.num_heads, dim // self.num_heads, **arguments, **kwargs
-        )
+        heads = int(self.num_heads or 1)
+        return kind(heads, dim // heads, **arguments, **kwargs)
 
     def build(self, inputs_shape):
         shape = tuple(inputs_shape)

@@ -135,7 +135,7 @@ class Scores(keras.layers.Layer):
         return scores
 
 
-def shape_of(value, name, axes):
+def shape_of(value, name, axes) -> Any:
     """The sizes of an input without its batch, checked.
 
     Args:

@@ -488,7 +488,8 @@ class ViViT(LayerwiseModel):
             )
             if isinstance(num_classes, dict):
                 # One head in the file; how its classes are split is not.
-                number = sum(class_numbers(num_classes).values())
+                class_numbers(num_classes)
+                number = sum(num_classes.values())
                 if number == arguments["num_classes"]:
                     arguments["num_classes"] = num_classes
             model = cls.from_arrays(
@@ -895,12 +896,12 @@ def joint_probabilities(logits: dict):
     Returns:
         `(B, n_a, n_b, ...)` in the order of the dict.
     """
-    joint = None
-    for each in logits.values():
-        share = ops.softmax(ops.cast(each, "float32"), axis=-1)
-        if joint is None:
-            joint = share
-            continue
+    shares = [
+        ops.softmax(ops.cast(each, "float32"), axis=-1)
+        for each in logits.values()
+    ]
+    joint = shares[0]
+    for share in shares[1:]:
         axes = (1,) * (len(joint.shape) - 1)
         share = ops.reshape(share, (-1, *axes, share.shape[-1]))
         joint = ops.expand_dims(joint, -1) * share
