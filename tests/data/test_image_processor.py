@@ -156,9 +156,12 @@ def test_bad_arguments_are_refused(options, message):
         ImageProcessor(**options)
 
 
-def test_a_shifted_scale_is_refused():
-    """ViViT's files may hold one."""
-    with pytest.raises(ValueError, match="offset=True"):
-        ImageProcessor.from_huggingface({"offset": True})
+def test_a_shifted_scale_comes_before_the_mean():
+    """As ViViT's files may ask for: 1 off what is scaled, then the mean."""
+    config = {"offset": True, "rescale_factor": 1 / 127.5}
+    processor = ImageProcessor.from_huggingface(config)
+    pixels = np.array([[[0, 51, 255]]], "uint8")
+    expected = ((pixels / 127.5 - 1) - 0.5) / 0.5
+    np.testing.assert_allclose(processor(pixels)[0], expected, atol=1e-6)
     with pytest.raises(ValueError, match="resample=5"):
         ImageProcessor.from_huggingface({"resample": 5})
