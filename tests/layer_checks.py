@@ -295,6 +295,7 @@ CASES = {
             stochastic_depth=0.1,
         ),
         {"inputs": (B, T, 3, D)},
+        has_scores=True,
         has_dropout=True,
     ),
     "space-time block, dot product": Case(
@@ -307,6 +308,7 @@ CASES = {
             recompute=True,
         ),
         {"inputs": (B, T, 3, D)},
+        has_scores=True,
         has_dropout=True,
     ),
     "decoder block": Case(
