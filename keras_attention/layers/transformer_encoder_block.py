@@ -45,7 +45,8 @@ class TransformerEncoderBlock(TransformerBlock):
             in training; see `StochasticDepth`.
         recompute: Whether what is computed within is computed again for the
             gradient instead of being kept: of a stack of such blocks, memory
-            holds one instead of all, for a third more time.
+            holds one instead of all, for the time of another forward pass.
+            XLA on a CPU undoes it.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:

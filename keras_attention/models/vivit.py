@@ -165,7 +165,7 @@ class ViViT(LayerwiseModel):
         head_initializer: What the head begins with; the paper's zeros suit
             fine-tuning, "glorot_uniform" training from nothing.
         recompute: Whether a block's inner results are computed again for the
-            gradient instead of being kept: less memory, a third more time.
+            gradient instead of being kept, as of `TransformerEncoderBlock`.
         image_processor: A `data.ImageProcessor` that makes of frames what the
             weights expect; kept with the model.
         dtype: Policy of all layers.
