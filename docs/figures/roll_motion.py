@@ -18,7 +18,6 @@ def draw():
         for t, (axis, frame) in enumerate(zip(line, video, strict=True)):
             axis.imshow(frame)
             axis.set(xticks=[], yticks=[])
-            if label == 0:
-                axis.set_title(f"frame {t}")
+            axis.set_title(f"frame {t}", fontsize=8)
         line[0].set_ylabel(name)
     return figure

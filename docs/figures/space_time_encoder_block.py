@@ -41,11 +41,10 @@ def draw():
         for t, axis in enumerate(line):
             image = axis.imshow(values[t], cmap="Blues", norm=norm)
             axis.set(xticks=[], yticks=[])
+            axis.set_title(f"frame {t}", fontsize=8)
             if t == CROSS[0]:
                 row, column = divmod(CROSS[1], COLUMNS)
                 axis.plot(column, row, "x", color="tab:orange")
         line[0].set_ylabel(name)
-    for t, axis in enumerate(axes[0]):
-        axis.set_title(f"frame {t}")
     figure.colorbar(image, ax=axes, label="change of the token at the cross")
     return figure
