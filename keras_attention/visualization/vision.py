@@ -380,10 +380,13 @@ def plot_patch_filters(
 
 
 def _numpy(values):
-    """A NumPy array of a tensor of any backend, or of an array."""
-    if isinstance(values, np.ndarray):
-        return values
-    return ops.convert_to_numpy(values)
+    """A NumPy array of a tensor of any backend, or of an array.
+
+    bfloat16 becomes float32, which matplotlib can draw.
+    """
+    if not isinstance(values, np.ndarray):
+        values = ops.convert_to_numpy(values)
+    return values.astype("float32") if values.dtype.kind == "V" else values
 
 
 def _saved(figure, path):

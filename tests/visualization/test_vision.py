@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -137,3 +138,13 @@ def test_filters_are_the_main_components():
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_half_precision_is_drawn(tmp_path):
+    """As the scores of a model in `mixed_bfloat16` come."""
+    rng = np.random.default_rng(0)
+    images, maps = rng.uniform(size=(1, 8, 8, 3)), rng.uniform(size=(1, 4, 4))
+    half = keras.ops.cast(maps, "bfloat16")
+    figure = plot_attention_over_images(images, half, tmp_path / "a.png")
+    overlay = figure.axes[1].images[1]
+    np.testing.assert_allclose(overlay.get_array(), maps[0], atol=1e-2)
