@@ -16,6 +16,7 @@ NAME = re.compile(r"\bkeras(?:\.\w+)+")
 
 # Pages of keras.io that hold one name; other names link to their section.
 KERAS_PAGES = {
+    "keras.Layer": "layers/base_layer/",
     "keras.Model": "models/model/",
     "keras.Sequential": "models/sequential/",
     "keras.callbacks.Callback": "callbacks/base_callback/",

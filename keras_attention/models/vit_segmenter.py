@@ -160,8 +160,8 @@ class ViTSegmenter(LayerwiseModel):
 
     @property
     def image_processor(self) -> ImageProcessor | None:
-        """What makes images of pictures: the encoder's, but that the whole of
-        a picture is resized, whatever its proportions.
+        """The encoder's, but that the whole of a picture is resized, whatever
+        its proportions.
         """
         processor = self.encoder.image_processor
         if processor is None:
