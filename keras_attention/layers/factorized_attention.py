@@ -79,12 +79,14 @@ class FactorizedAttention(MultiHeadAttention):
         attention_bias=None,
     ):
         others = key, query_mask, value_mask, key_mask, attention_mask
-        if value is not query or any(
-            x is not None for x in (*others, attention_bias)
+        if (
+            value is not query
+            or use_causal_mask
+            or any(x is not None for x in (*others, attention_bias))
         ):
             raise ValueError(
                 "The tokens of a clip read each other, all of them. Received: "
-                "another value or key, a mask or a bias."
+                "another value or key, a mask or a bias. Leave them out."
             )
         heads = self._projected(query, query, query)  # (B, T, S, N, H) each
         outputs, scores = [], {}

@@ -597,7 +597,6 @@ class ViViT(LayerwiseModel):
             }
         )
         ours = {variable.path: variable for variable in model.weights}
-        positions, kernel = "position_embedding/embeddings", TUBELETS
         theirs = effective_weights(
             vit,
             [
@@ -608,17 +607,17 @@ class ViViT(LayerwiseModel):
         )
         patches = theirs.pop("patch_embedding/embedding/kernel")
         arrays = {
-            kernel: ops.convert_to_numpy(
+            TUBELETS: ops.convert_to_numpy(
                 ops.reshape(
                     inflate(patches, tubelet_frames, method),
-                    ours[kernel].shape,
+                    ours[TUBELETS].shape,
                 )
             ),
             "tubelet_embedding/embedding/bias": theirs.pop(
                 "patch_embedding/embedding/bias"
             ),
         }
-        table = theirs.pop(positions)
+        table = theirs.pop(POSITIONS)
         own = vit.num_prefix_tokens if vit.prefix_positions else 0
         prefix, table = table[:own], table[own:]
         if model.num_prefix_tokens and not own:
@@ -627,7 +626,7 @@ class ViViT(LayerwiseModel):
         if not model.num_prefix_tokens:
             prefix, _ = table[:0], theirs.pop("prefix_tokens/tokens", None)
         grid = model.grid_shape[1:] if variant == ENCODER else model.grid_shape
-        arrays[positions] = keras.ops.convert_to_numpy(
+        arrays[POSITIONS] = ops.convert_to_numpy(
             ops.concatenate(
                 [
                     prefix,
