@@ -13,6 +13,7 @@ import numpy as np
 
 from applications.common import command
 from applications.image_classification import runs
+from applications.vision.answers import tell
 
 
 def make_parser():
@@ -58,22 +59,13 @@ def main(arguments=None):
             write_masks(model, options.pictures, options.masks, class_names)
         else:
             images = model.image_processor(options.pictures)
-            tell(model, images, options, class_names)
-
-
-def tell(model, images, options, class_names):
-    """Prints the likeliest classes of each picture."""
-    logits = np.asarray(model.predict_on_batch(images), "float64")
-    shares = np.exp(logits - np.logaddexp.reduce(logits, -1, keepdims=True))
-    for path, share in zip(options.pictures, shares, strict=True):
-        best = np.argsort(-share)[: options.top]
-        told = ", ".join(
-            f"{class_names[i]} {100 * share[i]:.1f} %" for i in best
-        )
-        print(f"{path}: {told}")
-    if options.rollout is not None:
-        visualization = importlib.import_module("keras_attention.visualization")
-        visualization.plot_rollout(model, images, options.rollout)
+            logits = model.predict_on_batch(images)
+            tell(options.pictures, logits, class_names, options.top)
+            if options.rollout is not None:
+                visualization = importlib.import_module(
+                    "keras_attention.visualization"
+                )
+                visualization.plot_rollout(model, images, options.rollout)
 
 
 def write_masks(model, paths, folder, class_names):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
+from applications.vision.pictures import shown
 from keras_attention import visualization
 
 
@@ -13,7 +14,7 @@ def draw(folder, recipe, model, batches, class_names):
     Returns:
         The names of the files.
     """
-    images, targets = batches[0]
+    images, targets = batches[-1].make_batch(0)
     images = images[:6]
     if recipe.task == "segmentation":
         found = model.predict_on_batch(images).argmax(-1)
@@ -44,13 +45,6 @@ def draw(folder, recipe, model, batches, class_names):
         f"{x}.png"
         for x in ("answers", "rollout", "heads", "positions", "filters")
     ]
-
-
-def shown(image):
-    """A picture stretched to [0, 1], however it is scaled."""
-    image = np.asarray(image, "float32")
-    low, high = image.min(), image.max()
-    return (image - low) / max(high - low, 1e-12)
 
 
 def draw_answers(folder, model, images, labels, class_names):
@@ -112,36 +106,3 @@ def figure_colours(number):
 
     palette = matplotlib.colormaps["tab10" if number <= 10 else "tab20"]
     return np.array([palette(i % palette.N)[:3] for i in range(number)])
-
-
-def draw_curves(runs, path):
-    """Training's scores over its CPU-minutes.
-
-    Args:
-        runs: From a name to the logs of its epochs.
-        path: Where to save it.
-    """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    (first, *_), *_ = runs.values()
-    score = "mean_iou" if "mean_iou" in first else "accuracy"
-    for axis, name in zip(figure.subplots(1, 2), ("loss", score), strict=True):
-        for label, history in runs.items():
-            minutes = [log["cpu_seconds"] / 60 for log in history]
-            (line,) = axis.plot(
-                minutes,
-                [log[f"val_{name}"] for log in history],
-                marker=".",
-                label=f"{label}, validation",
-            )
-            axis.plot(
-                minutes,
-                [log[name] for log in history],
-                linestyle=":",
-                color=line.get_color(),
-                label=f"{label}, training",
-            )
-        axis.set(xlabel="CPU-minutes", ylabel=name.replace("_", " "))
-        axis.grid(alpha=0.3)
-    handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
-    figure.savefig(path, dpi=150)

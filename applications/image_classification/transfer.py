@@ -195,13 +195,13 @@ def fit(run, recipe, pairs, test, seed, weights):
         model,
         pairs,
         number,
-        augmentation=run.make_augmentation(recipe),
+        augmentation=run.vision.make_augmentation(recipe),
         seed=seed,
     )
     # As many steps as for 18 pictures of each class, however few there are.
     epochs = steps // batches.num_batches
     model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
-    test = run.make_batches(recipe, model, test, number, shuffle=False)
+    test = run.make_test(recipe, model, test, number)
     return model, run.evaluate(model, test)["accuracy"]
 
 

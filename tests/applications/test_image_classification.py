@@ -13,7 +13,6 @@ from PIL import Image
 
 from applications.image_classification import (
     classify,
-    curves,
     evaluate,
     experiment,
     runs,
@@ -22,10 +21,12 @@ from applications.image_classification import (
     transfer,
 )
 from applications.image_classification.recipes import (
-    AUGMENTATIONS,
     RECIPES,
     make_recipe,
 )
+from applications.vision import curves
+from applications.vision import sources as vision_sources
+from applications.vision.recipe import AUGMENTATIONS
 from keras_attention.data import synthetic
 from keras_attention.models import ViT
 from tests.applications.commands import refusal
@@ -60,7 +61,11 @@ def smoke(tmp_path_factory):
 @pytest.fixture(scope="module")
 def segmented(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "segmented"
-    changes = ("train_images=800", "validation_images=64", "test_images=64")
+    changes = (
+        "train_examples=800",
+        "validation_examples=64",
+        "test_examples=64",
+    )
     changes += ("num_layers=2", "hidden_dim=32", "num_heads=2", "epochs=4")
     changes += ("learning_rate=6e-3", "decoder=linear", "warmup_steps=10")
     run(folder, "--set", *changes, "batch_size=25", recipe="shapes")
@@ -211,7 +216,7 @@ def test_the_other_ways_to_train_run_and_are_read_again(
 def test_what_a_vit_is_compared_with_trains_on_the_same(system, tmp_path):
     if system == "keras_hub":
         pytest.importorskip("keras_hub")
-    changes = (*TINY, f"system={system}", "train_images=200")
+    changes = (*TINY, f"system={system}", "train_examples=200")
     metrics = run(tmp_path / "run", "--set", *changes)
     ours = experiment.make_model(make_recipe("smoke", TINY), 10)
     assert metrics["weights"] == pytest.approx(ours.count_params(), rel=0.2)
@@ -265,7 +270,7 @@ train.main(sys.argv[1:])
 def test_a_killed_run_ends_with_the_metrics_of_one_that_was_not(
     tmp_path, capsys
 ):
-    changes = ("--set", *TINY, "epochs=3", "train_images=200", "ema=0.9")
+    changes = ("--set", *TINY, "epochs=3", "train_examples=200", "ema=0.9")
     changes += ("num_layers=2",)
     changes += ("stochastic_depth=0.2", "augmentation=('flip', 'mixup')")
     whole = run(tmp_path / "whole", *changes)
@@ -331,7 +336,7 @@ def test_sets_without_a_validation_part_are_cut(monkeypatch):
         return [split], ("a", "b")
 
     monkeypatch.setattr(sources.data, "read_tfds_images", read)
-    monkeypatch.setattr(sources, "make_available", lambda *a, **k: None)
+    monkeypatch.setattr(vision_sources, "make_available", lambda *a, **k: None)
     first, second = ["train[:90%]", "train[90%:100%]"], ["train", "validation"]
     for name, there, expected in (
         ("cifar10", "train test", [*first, "test"]),
@@ -342,7 +347,9 @@ def test_sets_without_a_validation_part_are_cut(monkeypatch):
     ):
         info = types.SimpleNamespace(name=name, splits=there.split())
         builder = types.SimpleNamespace(info=info)
-        monkeypatch.setattr(sources, "find_builder", lambda _, x=builder: x)
+        monkeypatch.setattr(
+            vision_sources, "find_builder", lambda _, x=builder: x
+        )
         asked.clear()
         sources.read_splits(recipe, f"tfds:{name}", seed=0)
         assert asked == expected
@@ -469,8 +476,9 @@ def test_train_refuses_bad_pictures_before_it_trains(signs, tmp_path, capsys):
 
 
 def test_commands_import_no_backend_before_they_limit_threads():
-    names = "train, evaluate, classify, curves, transfer"
+    names = "train, evaluate, classify, transfer"
     code = f"from applications.image_classification import {names}; import sys;"
+    code += " from applications.vision import curves;"
     code += " assert not {'keras', 'tensorflow'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -10,7 +10,7 @@ TINY = ["hidden_dim=24", "num_layers=1", "num_heads=2", "patch_size=8"]
 
 def test_an_average_of_weights_is_what_is_tested(tmp_path):
     """With a momentum of 1 - epsilon it stays near where it began."""
-    recipe = make_recipe("smoke", ["ema=0.9999", "train_images=64"])
+    recipe = make_recipe("smoke", ["ema=0.9999", "train_examples=64"])
     splits = sources.read_splits(recipe, None, 0)
     model = experiment.make_model(recipe, 10, steps=10**6)
     before = [np.array(x) for x in model.get_weights()]

@@ -1,6 +1,6 @@
 """Draws the learning curves of runs in one picture, and prints a table.
 
-python -m applications.image_classification.curves runs/one runs/other \
+python -m applications.vision.curves runs/one runs/other \
     --figure curves.png
 """
 
@@ -15,7 +15,7 @@ from applications.common import command, folders
 
 def make_parser():
     parser = argparse.ArgumentParser(
-        prog="python -m applications.image_classification.curves",
+        prog="python -m applications.vision.curves",
         description="Draws the learning curves of runs.",
     )
     parser.add_argument("run_folders", type=Path, nargs="+")
@@ -40,9 +40,7 @@ def main(arguments=None):
         lines = table(metrics)
         if options.figure is not None:
             command.require("matplotlib")
-            pictures = importlib.import_module(
-                "applications.image_classification.pictures"
-            )
+            pictures = importlib.import_module("applications.vision.pictures")
             histories = {x: run["history"] for x, run in metrics.items()}
             pictures.draw_curves(histories, options.figure)
     print(lines)

@@ -1,0 +1,1 @@
+"""What the applications that look at images and at videos share."""
