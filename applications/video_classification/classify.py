@@ -48,10 +48,12 @@ def main(arguments=None):
         # No label is asked for: any will do.
         pairs = [(path, 0) for path in options.videos]
         batches = experiment.make_test(recipe, model, pairs, len(class_names))
-        logits = [x for x, _ in experiment.predictions(model, batches)]
-        tell(
-            options.videos, sum(map(list, logits), []), class_names, options.top
-        )
+        logits = [
+            row
+            for rows, _ in experiment.predictions(model, batches)
+            for row in rows
+        ]
+        tell(options.videos, logits, class_names, options.top)
         if options.rollout is not None:
             show_rollout(model, batches[0][0][:1], options.rollout)
 

@@ -195,7 +195,7 @@ make_callbacks = vision.make_callbacks
 
 def predictions(model, batches):
     """Logits and labels of videos, batch by batch, views averaged."""
-    for index in range(len(batches)):
+    for index in range(batches.num_batches):
         clips, targets = batches[index]
         logits = keras.ops.convert_to_numpy(model.predict_on_batch(clips))
         if isinstance(batches, VideoViews):

@@ -2,8 +2,8 @@
 
 import importlib
 
-from applications.vision import runs
 from applications.video_classification.recipes import APPLICATION
+from applications.vision import runs
 
 
 def read_run(folder):

@@ -1,12 +1,9 @@
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import types
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,7 +26,7 @@ from applications.vision import sources as vision_sources
 from applications.vision.recipe import AUGMENTATIONS
 from keras_attention.data import synthetic
 from keras_attention.models import ViT
-from tests.applications.commands import refusal
+from tests.applications.commands import refusal, train_and_be_killed
 
 pytestmark = pytest.mark.one_backend
 
@@ -247,26 +244,6 @@ def test_a_bag_of_patches_reads_no_patch_beside_another():
     assert abs(total - swapped).max() > 1e-2
 
 
-# Trains as the command does, until it kills itself in the second epoch.
-KILLED = """
-import os, signal, sys
-import keras
-from applications.image_classification import experiment, train
-
-class KillInSecondEpoch(keras.callbacks.Callback):
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (1, 3):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-others = experiment.make_callbacks
-experiment.make_callbacks = lambda *a: [KillInSecondEpoch(), *others(*a)]
-train.main(sys.argv[1:])
-"""
-
-
 def test_a_killed_run_ends_with_the_metrics_of_one_that_was_not(
     tmp_path, capsys
 ):
@@ -274,13 +251,11 @@ def test_a_killed_run_ends_with_the_metrics_of_one_that_was_not(
     changes += ("num_layers=2",)
     changes += ("stochastic_depth=0.2", "augmentation=('flip', 'mixup')")
     whole = run(tmp_path / "whole", *changes)
-    killed = ("--recipe", "smoke", "--output", tmp_path / "killed", *changes)
-    environment = {**os.environ, "KERAS_BACKEND": keras.backend.backend()}
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, *map(str, killed)], env=environment
+    train_and_be_killed(
+        "image_classification",
+        tmp_path / "killed",
+        *("--recipe", "smoke", *changes),
     )
-    assert done.returncode == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "metrics.json").exists()
     resumed = run(tmp_path / "killed", *changes, "--resume")
     histories = [
         [(log["loss"], log["val_accuracy"]) for log in x["history"]]

@@ -4,7 +4,6 @@ import json
 import re
 import select
 import shutil
-import signal
 import subprocess
 import sys
 import types
@@ -27,7 +26,7 @@ from applications.translation import (
 )
 from applications.translation.recipes import RECIPES, Recipe, make_recipe
 from keras_attention.models import RNNSearch
-from tests.applications.commands import refusal
+from tests.applications.commands import refusal, train_and_be_killed
 
 pytestmark = pytest.mark.one_backend
 
@@ -390,36 +389,14 @@ def test_data_of_a_resumed_run_are_known_by_what_they_hold(
     assert "data_sha256=" in refusal(capsys, train.main, *arguments)
 
 
-# Trains as the command does, until it kills itself in the second epoch.
-KILLED = """
-import os, signal, sys
-import keras
-from applications.translation import experiment, train
-
-class KillInSecondEpoch(keras.callbacks.Callback):
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == (1, 5):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-others = experiment.make_callbacks
-experiment.make_callbacks = lambda *a: [KillInSecondEpoch(), *others(*a)]
-train.main(sys.argv[1:])
-"""
-
-
 def test_a_killed_run_ends_with_the_metrics_of_one_that_was_not(
     tmp_path, capsys
 ):
     shorter = ("--set", "steps=30", "steps_per_epoch=10", "dropout=0.1")
     shorter += ("test_pairs=20",)
     run_smoke(tmp_path / "whole", *shorter)
-    killed = ("--recipe", "smoke", "--output", tmp_path / "killed", *shorter)
-    done = subprocess.run([sys.executable, "-c", KILLED, *map(str, killed)])
-    assert done.returncode == -signal.SIGKILL
-    assert not (tmp_path / "killed" / "metrics.json").exists()
+    folder = tmp_path / "killed"
+    train_and_be_killed("translation", folder, "--recipe", "smoke", *shorter)
     run_smoke(tmp_path / "killed", *shorter, "--resume")
     whole, killed = (read_metrics(tmp_path / n) for n in ("whole", "killed"))
     assert len(whole["history"]) == 3
