@@ -35,8 +35,9 @@ class VideoBatches(ImageBatches):
 
     Args:
         examples: Pairs of a video and its label: a path, the bytes of a file,
-            or an array of unsigned bytes `(T, height, width, 3)`; labels are
-            integers from 0.
+            an array of unsigned bytes `(T, height, width, 3)`, or a list of
+            the bytes of pictures, one for each frame; labels are integers
+            from 0.
         num_classes: How many classes there are.
         frames: Frames of a clip; always as many.
         stride: Frames of the video from one of the clip to the next. A video

@@ -227,16 +227,21 @@ def open_video(video):
     """The number of frames of a video, and what reads some of them.
 
     Args:
-        video: A path, the bytes of a file, or an array of unsigned bytes `(T,
-            height, width, 3)`.
+        video: A path, the bytes of a file, an array of unsigned bytes `(T,
+            height, width, 3)`, or a row of the bytes of pictures, one for
+            each frame.
     """
     if isinstance(video, (str, Path, bytes)):
         file = VideoFile(video)
         return file.num_frames, file.frames
+    in_row = isinstance(video, (list, tuple)) or hasattr(video, "dtype")
+    if in_row and len(video) and isinstance(video[0], bytes):
+        return len(video), lambda positions: [video[p] for p in positions]
     video = np.asarray(video)
     if video.ndim != 4 or not len(video):
         raise ValueError(
-            "A video must be a file or an array (frames, height, width, 3), "
-            f"channels last. Received: shape {video.shape}."
+            "A video must be a file, an array (frames, height, width, 3), "
+            "channels last, or a list of encoded pictures. Received: shape "
+            f"{video.shape}."
         )
     return len(video), video.__getitem__
