@@ -34,7 +34,10 @@ from keras_attention.data.translation import (
 )
 from keras_attention.data.video_batches import VideoBatches
 from keras_attention.data.video_files import VideoFile
-from keras_attention.data.video_readers import read_video_folder
+from keras_attention.data.video_readers import (
+    read_tfds_videos,
+    read_video_folder,
+)
 from keras_attention.data.video_views import VideoViews
 
 __all__ = [
@@ -60,6 +63,7 @@ __all__ = [
     "read_mask_folder",
     "read_tfds",
     "read_tfds_images",
+    "read_tfds_videos",
     "read_tsv",
     "read_video_folder",
     "split_blocks",

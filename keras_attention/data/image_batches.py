@@ -29,6 +29,8 @@ class ImageBatches(EpochBatches):
                  (B, num_classes) float32      labels, with `one_hot`
                  (B, height, width) int32      masks, with `masks`
 
+    With several label sets the targets are a dict of such labels.
+
     Pictures are read and resized by threads while the model trains on the
     batches before. Augmentation then works on a whole batch, before it is
     scaled, with Keras's own layers; masks go through the same flips and
@@ -41,7 +43,8 @@ class ImageBatches(EpochBatches):
             labels are checked at once, or anything that has a length and is
             indexed, whose labels are checked when they are read. Pictures as an
             `ImageProcessor` takes them, labels integers from 0.
-        num_classes: How many classes there are.
+        num_classes: How many classes there are; or a dict of label sets and
+            how many each has, for labels that are dicts of the same names.
         image_processor: Resizes, crops and scales; `model.image_processor`
             does what a model's weights expect. None leaves sizes as they are
             and scales to [-1, 1].
@@ -88,7 +91,7 @@ class ImageBatches(EpochBatches):
     def __init__(
         self,
         examples: Sequence,
-        num_classes: int,
+        num_classes: int | dict[str, int],
         image_processor: ImageProcessor | None = None,
         batch_size: int = 64,
         masks: bool = False,
@@ -101,7 +104,10 @@ class ImageBatches(EpochBatches):
         initial_epoch: int = 0,
         num_threads: int = 1,
     ):
-        checks.positive_int(num_classes, "num_classes")
+        if isinstance(num_classes, dict):
+            checks.label_sets(num_classes, "num_classes")
+        else:
+            checks.positive_int(num_classes, "num_classes")
         checks.positive_int(batch_size, "batch_size")
         checks.positive_int(num_threads, "num_threads")
         checks.non_negative_int(seed, "seed")
@@ -109,6 +115,11 @@ class ImageBatches(EpochBatches):
             raise ValueError(
                 "There must be pictures to make batches of. Received: no "
                 "examples."
+            )
+        if masks and isinstance(num_classes, dict):
+            raise ValueError(
+                "Masks have one set of classes. Received: masks=True, "
+                f"{num_classes=}."
             )
         if masks and one_hot:
             raise ValueError(
@@ -179,19 +190,33 @@ class ImageBatches(EpochBatches):
         read = self._read_ahead(index)
         pictures, targets = zip(*(x.result() for x in read), strict=True)
         images = one_size(list(pictures))
-        if self.masks:
-            targets = np.stack(targets)
-        else:
-            targets = np.array(targets, "int32")
+        targets = np.array(targets, "int32")  # (B, label sets), or masks
         if self.one_hot:
-            labels, targets = (
-                targets,
-                np.zeros((len(targets), self.num_classes), "float32"),
+            # Side by side, so that they are blended alike.
+            targets = np.concatenate(
+                [
+                    labels[:, None] == np.arange(size)
+                    for labels, size in zip(targets.T, self._sizes, strict=True)
+                ],
+                axis=1,
+                dtype="float32",
             )
-            targets[np.arange(len(labels)), labels] = 1
         if self.augmentation:
             images, targets = self._augment(images, targets, index)
+        if not self.masks:
+            targets = self._by_set(targets)
         return self.image_processor.normalize(images), targets
+
+    def _by_set(self, targets):
+        """Labels or vectors side by side, apart."""
+        if self.one_hot:
+            ends = np.cumsum(self._sizes)[:-1]
+            parts = np.split(targets, ends, axis=1)
+        else:
+            parts = list(targets.T)
+        if isinstance(self.num_classes, dict):
+            return dict(zip(self.num_classes, parts, strict=True))
+        return parts[0]
 
     def _read_ahead(self, index):
         """The pictures of a batch, while those of the next are begun."""
@@ -223,27 +248,39 @@ class ImageBatches(EpochBatches):
                 f"{row}."
             )
         classes = processor.mask(mask, self.ignore_class)
-        known = (classes >= 0) & (classes < self.num_classes)
+        (size,) = self._sizes
+        known = (classes >= 0) & (classes < size)
         if self.ignore_class is not None:
             known |= classes == self.ignore_class
         if not known.all():
             raise ValueError(
-                f"A mask must hold classes from 0 to {self.num_classes - 1}, "
+                f"A mask must hold classes from 0 to {size - 1}, "
                 f"or {self.ignore_class} for none. Received: "
                 f"{np.unique(classes[~known])[:5].tolist()} in example {row}."
             )
         return processor.pixels(picture), classes
 
+    @property
+    def _sizes(self):
+        """The number of classes of each label set."""
+        if isinstance(self.num_classes, dict):
+            return list(self.num_classes.values())
+        return [self.num_classes]
+
     def _check_label(self, label, row):
-        array = np.asarray(label)
-        whole = array.ndim == 0 and array.dtype.kind in "iu"
-        if not whole or not 0 <= label < self.num_classes:
+        """The labels of an example, one of each set."""
+        if not isinstance(self.num_classes, dict):
+            return [checked(label, self.num_classes, f"example {row}")]
+        names = list(self.num_classes)
+        if not isinstance(label, dict) or set(label) != set(names):
             raise ValueError(
-                f"Labels must be integers from 0 to {self.num_classes - 1}. "
-                f"Received: {label!r}, of example {row}. Check `num_classes`, "
-                "or how labels were read; vectors become labels by argmax."
+                "An example must have a label of each set, as a dict of "
+                f"{', '.join(names)}. Received: {label!r}, of example {row}."
             )
-        return int(label)
+        return [
+            checked(label[name], size, f"{name!r} in example {row}")
+            for name, size in self.num_classes.items()
+        ]
 
     def _layers(self, index):
         """What a batch goes through: of those that blend one, or none."""
@@ -292,6 +329,19 @@ class ImageBatches(EpochBatches):
             targets[empty] = self.ignore_class or 0
         dtype = "float32" if self.one_hot else "int32"
         return images.clip(0, 255), targets.astype(dtype)
+
+
+def checked(label, num_classes, where):
+    """A label as an int, or raises unless it is one of the classes."""
+    array = np.asarray(label)
+    whole = array.ndim == 0 and array.dtype.kind in "iu"
+    if not whole or not 0 <= label < num_classes:
+        raise ValueError(
+            f"Labels must be integers from 0 to {num_classes - 1}. Received: "
+            f"{label!r}, of {where}. Check `num_classes`, or how labels were "
+            "read; vectors become labels by argmax."
+        )
+    return int(label)
 
 
 def generators_of(layer):

@@ -15,6 +15,7 @@ from keras_attention.data.tfds_sets import (
     find_builder,
     make_available,
     read_split,
+    skip_decoding,
     split_errors,
 )
 from keras_attention.extras import require
@@ -23,6 +24,12 @@ EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MASK_EXTENSIONS = (".bmp", ".gif", ".png", ".tif", ".tiff")
 # Sets whose masks count classes from 1 (Parkhi et al., 2012).
 MASK_CLASSES = {"oxford_iiit_pet": ("pet", "background", "border")}
+# Sets that have what is asked for.
+EXAMPLES = {
+    ("picture", "class"): "cifar10",
+    ("picture", "mask"): "oxford_iiit_pet",
+    ("video", "class"): "ucf101",
+}
 
 
 @dataclass(frozen=True)
@@ -267,26 +274,38 @@ def read_tfds_images(
             labels (or masks), or it is not on the disk and cannot be
             downloaded.
     """
-    tfds = require("tensorflow_datasets", extra="applications")
     builder = find_builder(name, data_dir)
-    image, target, class_names = _choose_features(builder.info, masks)
-    make_available(builder, download, file_format="array_record")
-    # As they are in the files, for Pillow: it resizes as published
-    # preprocessing does.
-    decoders = {image: tfds.decode.SkipDecoding()}
-    known = builder.info.features
-    if isinstance(known[target], tfds.features.Image):
-        decoders[target] = tfds.decode.SkipDecoding()
+    image, target, class_names = choose_features(
+        builder.info, "picture", "mask" if masks else "class"
+    )
     first = 1 if builder.info.name in MASK_CLASSES and masks else 0
+    pairs = read_pairs(builder, split, download, image, target, first)
+    return pairs, class_names
+
+
+def read_pairs(builder, split, download, picture, target, first=0):
+    """The pairs of a set, whose pictures stay as they are in its files.
+
+    Args:
+        builder: Of the set.
+        split: As `read_tfds_images` takes it.
+        download: As it takes it.
+        picture: The feature of the first of a pair, a picture or a video.
+        target: That of the second, a class or a mask.
+        first: The first class of a mask.
+    """
+    make_available(builder, download, file_format="array_record")
+    # For Pillow: it resizes as published preprocessing does.
+    decoders = {name: skip_decoding() for name in (picture, target)}
     if random_access(builder):
         with split_errors(builder, split):
             source = builder.as_data_source(split=split, decoders=decoders)
     else:
         source = [
-            {name: example[name] for name in (image, target)}
+            {name: example[name] for name in (picture, target)}
             for example in read_split(builder, split, decoders)
         ]
-    return LazyPairs(source, image, target, first), class_names
+    return LazyPairs(source, picture, target, first)
 
 
 @dataclass(frozen=True)
@@ -322,37 +341,41 @@ def random_access(builder):
     return getattr(file_format, "value", None) == "array_record"
 
 
-def _choose_features(info, masks):
-    """The names of the picture and of its label or mask, and the classes."""
+def choose_features(info, picture, target):
+    """The names of two features of a set, and its classes.
+
+    Args:
+        info: Of the set.
+        picture: What the first is: "picture" or "video".
+        target: What the second is: "class" or "mask".
+    """
     tfds = require("tensorflow_datasets", extra="applications")
+    types = {
+        "picture": tfds.features.Image,
+        "mask": tfds.features.Image,
+        "video": tfds.features.Video,
+        "class": tfds.features.ClassLabel,
+    }
     features = dict(getattr(info.features, "items", tuple)())
-    pictures = [
-        name
-        for name, feature in features.items()
-        if isinstance(feature, tfds.features.Image)
-    ]
-    labels = [
-        name
-        for name, feature in features.items()
-        if isinstance(feature, tfds.features.ClassLabel)
-    ]
+    firsts, seconds = (
+        [name for name, x in features.items() if isinstance(x, types[kind])]
+        for kind in (picture, target)
+    )
     keys = [x for x in info.supervised_keys or () if isinstance(x, str)]
-    image = next((x for x in (*keys, *pictures) if x in pictures), None)
-    candidates = pictures if masks else labels
-    targets = [x for x in keys if x in candidates and x != image]
-    if masks:
-        candidates = [x for x in pictures if "mask" in x]
-    targets += [x for x in candidates if x != image]
-    if image is None or not targets:
-        kind = "a mask" if masks else "a class"
+    first = next((x for x in (*keys, *firsts) if x in firsts), None)
+    targets = [x for x in keys if x in seconds and x != first]
+    if target == "mask":
+        seconds = [x for x in seconds if "mask" in x]
+    targets += [x for x in seconds if x != first]
+    if first is None or not targets:
         raise ValueError(
-            f"The set must have a picture and {kind}. Received: "
+            f"The set must have a {picture} and a {target}. Received: "
             f"{info.full_name} with {list(features)}. Use a set such as "
-            f"{'oxford_iiit_pet' if masks else 'cifar10'!r}."
+            f"{EXAMPLES[picture, target]!r}."
         )
-    if masks:
-        return image, targets[0], MASK_CLASSES.get(info.name, ())
-    return image, targets[0], tuple(features[targets[0]].names)
+    if target == "mask":
+        return first, targets[0], MASK_CLASSES.get(info.name, ())
+    return first, targets[0], tuple(features[targets[0]].names)
 
 
 def existing_folder(folder):

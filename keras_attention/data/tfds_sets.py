@@ -125,6 +125,15 @@ def read_split(builder: Any, split: str, decoders: dict | None = None):
     return tfds.as_numpy(examples)
 
 
+def skip_decoding():
+    """A decoder that leaves pictures, and those of videos, encoded."""
+    tfds = require("tensorflow_datasets", extra="applications")
+    decoder = tfds.decode.SkipDecoding()
+    # Of examples that are read one by one, it forgets the videos.
+    decoder.decode_batch_example_np = decoder.decode_example_np
+    return decoder
+
+
 @contextlib.contextmanager
 def split_errors(builder, split):
     """Names the splits there are where the one asked for is none."""

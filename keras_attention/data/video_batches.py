@@ -26,6 +26,8 @@ class VideoBatches(ImageBatches):
         targets  (B,) int32                    labels
                  (B, num_classes) float32      labels, with `one_hot`
 
+    With several label sets the targets are a dict of such.
+
     Of a file only the frames that are sampled are decoded, by threads, while
     the model trains on the batches before. Augmentation draws once for a clip:
     all of its frames go through the same flip, crop and change of colours. All
@@ -35,9 +37,12 @@ class VideoBatches(ImageBatches):
 
     Args:
         examples: Pairs of a video and its label: a path, the bytes of a file,
-            or an array of unsigned bytes `(T, height, width, 3)`; labels are
-            integers from 0.
-        num_classes: How many classes there are.
+            an array of unsigned bytes `(T, height, width, 3)`, or a list of
+            the bytes of pictures, one for each frame; labels are integers
+            from 0.
+        num_classes: How many classes there are; or a dict of label sets and
+            how many each has, such as `{"noun": 300, "verb": 97}`, for labels
+            that are dicts of the same names.
         frames: Frames of a clip; always as many.
         stride: Frames of the video from one of the clip to the next. A video
             that is too short begins again. None spreads the frames evenly over
@@ -84,7 +89,7 @@ class VideoBatches(ImageBatches):
     def __init__(
         self,
         examples: Sequence,
-        num_classes: int,
+        num_classes: int | dict[str, int],
         frames: int = 16,
         stride: int | None = None,
         random_offset: bool | None = None,

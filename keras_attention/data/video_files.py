@@ -10,6 +10,13 @@ from keras_attention.extras import require
 
 # Decoding on is cheaper than seeking to a key frame nearer than this.
 NEAR = 8
+# Of these a decoder can leave out frames by which no other is predicted. In
+# later codecs a layer in time may be predicted by those of the layer below.
+DROPPING = ("h264", "mpeg2video", "mpeg4")
+# These containers do not tell when a frame is shown. Of these codecs it is
+# guessed, wrongly for frames that are stored in another order.
+WITHOUT_TIMES = ("asf", "avi")
+GUESSED = ("h264", "hevc")
 
 
 class OutOfStep(Exception):
@@ -21,10 +28,11 @@ class VideoFile:
 
     Frames are numbered in the order in which they are shown, whatever their
     rate. To open it is to read through its packets, without decoding. A frame
-    is then decoded from the key frame before it, so that a few frames of a
-    long clip cost a part of the whole. Of a container that does not tell the
-    times of its frames, or leads to others, all up to the last that is asked
-    for are decoded. How a camera was held is not followed.
+    is then decoded from the key frame before it, and between the two only
+    what others are predicted from, so that a few frames of a long clip cost a
+    part of the whole. Of a container that does not tell the times of its
+    frames, or leads to others, all up to the last that is asked for are
+    decoded. How a camera was held is not followed.
 
     Args:
         file: A path, or the bytes of a file.
@@ -61,7 +69,7 @@ class VideoFile:
             self.height, self.width = stream.height, stream.width
             rate = stream.average_rate
             self.frames_per_second = None if rate is None else float(rate)
-            times, keys, known = [], [], True
+            times, keys, known = [], [], not self._guessed(container, stream)
             try:
                 for packet in container.demux(stream):
                     if packet.is_discard or not packet.size:
@@ -134,8 +142,9 @@ class VideoFile:
         if not len(self._times):
             raise OutOfStep
         with self._open() as container:
+            # Without threads, which would decode more frames after each jump
+            # than are asked for: those of a pipeline read a file each.
             stream = self._stream(container)
-            stream.thread_type = "AUTO"
             decoded, reached = iter(()), -1
             for position in wanted:
                 begin = self._keys[self._keys <= position][-1:]
@@ -145,7 +154,7 @@ class VideoFile:
                     container.seek(
                         int(self._times[begin]), stream=stream, backward=True
                     )
-                    decoded = container.decode(stream)
+                    decoded = self._decoded(container, stream, wanted)
                 for frame in decoded:
                     reached = self._number_of(frame)
                     if jumped and (reached > position or not frame.key_frame):
@@ -157,6 +166,15 @@ class VideoFile:
                         break
                 if position not in found:
                     raise OutOfStep
+
+    def _decoded(self, container, stream, wanted):
+        """The frames to come, wanted ones and those that others need."""
+        context, times = stream.codec_context, set(self._times[wanted].tolist())
+        for packet in container.demux(stream):
+            if context.name in DROPPING:
+                needed = packet.pts in times
+                context.skip_frame = "DEFAULT" if needed else "NONREF"
+            yield from packet.decode()
 
     def _number_of(self, frame):
         """Where a frame stands among all, by its time."""
@@ -209,6 +227,12 @@ class VideoFile:
             )
         return container.streams.video[0]
 
+    def _guessed(self, container, stream):
+        """Whether the times that packets come with are not to be believed."""
+        context = stream.codec_context
+        without = container.format.name in WITHOUT_TIMES
+        return without and context.name in GUESSED and context.has_b_frames
+
     def _errors(self):
         av = require("av", extra="video")
         return av.error.FFmpegError, OSError, EOFError
@@ -227,16 +251,21 @@ def open_video(video):
     """The number of frames of a video, and what reads some of them.
 
     Args:
-        video: A path, the bytes of a file, or an array of unsigned bytes `(T,
-            height, width, 3)`.
+        video: A path, the bytes of a file, an array of unsigned bytes `(T,
+            height, width, 3)`, or a row of the bytes of pictures, one for
+            each frame.
     """
     if isinstance(video, (str, Path, bytes)):
         file = VideoFile(video)
         return file.num_frames, file.frames
+    in_row = isinstance(video, (list, tuple)) or hasattr(video, "dtype")
+    if in_row and len(video) and isinstance(video[0], bytes):
+        return len(video), lambda positions: [video[p] for p in positions]
     video = np.asarray(video)
     if video.ndim != 4 or not len(video):
         raise ValueError(
-            "A video must be a file or an array (frames, height, width, 3), "
-            f"channels last. Received: shape {video.shape}."
+            "A video must be a file, an array (frames, height, width, 3), "
+            "channels last, or a list of encoded pictures. Received: shape "
+            f"{video.shape}."
         )
     return len(video), video.__getitem__

@@ -22,7 +22,7 @@ class VideoViews(keras.utils.PyDataset):
 
     Args:
         examples: Pairs of a video and its label, as of `VideoBatches`; the
-            label may be None.
+            label may be None, or a dict of label sets.
         frames: Frames of a clip.
         stride: Frames of the video from one of the clip to the next. A video
             that is too short begins again.
@@ -118,7 +118,9 @@ class VideoViews(keras.utils.PyDataset):
         clips = self.image_processor.normalize(np.stack(clips))
         if label is None:
             return (clips,)
-        return clips, np.full(len(clips), label, "int32")
+        return clips, keras.tree.map_structure(
+            lambda label: np.full(len(clips), label, "int32"), label
+        )
 
     def _crops(self, pixels):
         """Three crops of frames `(T, height, width, 3)`."""

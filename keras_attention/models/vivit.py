@@ -858,16 +858,9 @@ class ViViT(LayerwiseModel):
 
 def class_numbers(num_classes):
     """A number of classes, or of several label sets, checked."""
-    if not isinstance(num_classes, dict):
-        return checks.non_negative_int(num_classes, "num_classes")
-    if not num_classes:
-        raise ValueError(
-            "`num_classes` must name at least one label set. Received: {}."
-        )
-    return {
-        name: checks.positive_int(size, f"num_classes[{name!r}]")
-        for name, size in num_classes.items()
-    }
+    if isinstance(num_classes, dict):
+        return checks.label_sets(num_classes, "num_classes")
+    return checks.non_negative_int(num_classes, "num_classes")
 
 
 def vit_heads(vit):

@@ -48,6 +48,18 @@ def non_negative_int(value, name):
     return int(value)
 
 
+def label_sets(value, name):
+    """Returns a dict of numbers of classes, or raises unless it is one."""
+    if not value:
+        raise ValueError(
+            f"`{name}` must name at least one label set. Received: {{}}."
+        )
+    return {
+        key: positive_int(size, f"{name}[{key!r}]")
+        for key, size in value.items()
+    }
+
+
 def sizes(value, name, axes, least=1):
     """One int per axis, from an int for all or one each.
 

@@ -221,6 +221,10 @@ BAD = {
     ),
     "mixing share": (dict(mixing_share=1.5), "mixing_share=1.5"),
     "nothing mixes": (dict(mixing_share=0.5), "0.5 without them"),
+    "sets of masks": (
+        dict(masks=True, num_classes={"noun": 3}),
+        "num_classes={'noun': 3}",
+    ),
     "masks": (dict(masks=True, one_hot=True), "masks=True, one_hot=True"),
     "batch size": (dict(batch_size=0), "batch_size=0"),
 }

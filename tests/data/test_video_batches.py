@@ -5,8 +5,10 @@ import pytest
 from keras_attention.data import (
     ImageProcessor,
     VideoBatches,
+    VideoViews,
     read_video_folder,
 )
+from keras_attention.models import ViViT
 from tests.data.test_video_files import decode, encode, pictures
 
 
@@ -196,7 +198,117 @@ def test_bad_files_and_folders_are_named(folder, tmp_path):
         read_video_folder(tmp_path, on_error="skip")
 
 
+SETS = {"noun": 6, "verb": 7}
+
+
+def labelled_twice():
+    """Of each label of one set the other's is known."""
+    return [
+        (video, {"verb": 6 - i, "noun": i})
+        for i, (video, _) in enumerate(videos(height=16, width=16))
+    ]
+
+
+def test_several_label_sets_have_targets_each():
+    pairs = labelled_twice()
+    options = dict(frames=4, batch_size=3, shuffle=False)
+    targets = read(VideoBatches(pairs, SETS, **options))[1][1]
+    assert list(targets) == ["noun", "verb"]
+    assert {x.dtype.name for x in targets.values()} == {"int32"}
+    assert targets["noun"].tolist() == [3, 4, 5]
+    assert targets["verb"].tolist() == [3, 2, 1]
+    vectors = VideoBatches(pairs, SETS, one_hot=True, **options)[0][1]
+    np.testing.assert_array_equal(vectors["noun"], np.eye(6)[:3])
+    np.testing.assert_array_equal(vectors["verb"], np.eye(7)[[6, 5, 4]])
+    assert vectors["verb"].dtype == "float32"
+    _, labels = VideoViews(pairs, frames=4, views=2)[1]
+    assert {name: x.tolist() for name, x in labels.items()} == {
+        "noun": [1, 1],
+        "verb": [5, 5],
+    }
+
+
+@pytest.mark.parametrize("layer", ["MixUp", "CutMix"])
+@pytest.mark.filterwarnings("ignore")  # Keras's own, of JAX and torch
+def test_label_sets_are_blended_by_the_same_draw(layer):
+    batches = VideoBatches(
+        labelled_twice(),
+        SETS,
+        frames=4,
+        augmentation=[getattr(keras.layers, layer)()],
+        one_hot=True,
+    )
+    _, targets = batches[0]
+    nouns, verbs = targets["noun"], targets["verb"]
+    np.testing.assert_allclose(verbs[:, :0:-1], nouns, atol=1e-6)
+    assert 0 < nouns.max(-1).min() < 1
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_a_model_learns_several_label_sets(one_hot):
+    pairs, size = labelled_twice(), ImageProcessor((16, 16))
+    batches = VideoBatches(
+        pairs, SETS, 4, image_processor=size, batch_size=3, one_hot=one_hot
+    )
+    model = ViViT(
+        video_shape=(4, 16, 16, 3),
+        tubelet_size=(2, 8, 8),
+        num_layers=1,
+        hidden_dim=8,
+        num_heads=2,
+        intermediate_dim=16,
+        num_classes=SETS,
+    )
+    losses = keras.losses
+    loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+    if one_hot:
+        loss = losses.CategoricalCrossentropy(from_logits=True)
+    model.compile("adam", dict.fromkeys(SETS, loss))
+    before = model.get_weights()
+    model.fit(batches, shuffle=False, verbose=0)
+    changed = [
+        not np.array_equal(*x)
+        for x in zip(before, model.get_weights(), strict=True)
+    ]
+    assert any(changed)
+    if not one_hot:
+        views = VideoViews(pairs, frames=4, views=2, image_processor=size)
+        assert model.evaluate(views, verbose=0)[0] > 0
+        logits = views.average(model.predict(views, verbose=0))
+        assert {x: y.shape for x, y in logits.items()} == {
+            "noun": (6, 6),
+            "verb": (6, 7),
+        }
+
+
+BAD_SETS = {
+    "missing": ({"noun": 1}, r"of noun, verb. Received: \{'noun': 1\}.*ple 1"),
+    "unknown": ({"noun": 1, "verb": 1, "who": 1}, "'who': 1"),
+    "one label": (1, "Received: 1, of example 1"),
+    "outside": (
+        {"noun": 1, "verb": 7},
+        "to 6. Received: 7, of 'verb' in ex.* 1",
+    ),
+    "no integer": ({"noun": 1.0, "verb": 1}, "Received: 1.0, of 'noun'"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SETS)
+def test_labels_that_are_not_of_the_sets_are_refused(name):
+    label, message = BAD_SETS[name]
+    pairs = labelled_twice()
+    pairs[1] = (pairs[1][0], label)
+    with pytest.raises(ValueError, match=message):
+        VideoBatches(pairs, SETS)
+
+
 BAD = {
+    "sets": (dict(num_classes={}), "at least one label set"),
+    "no classes": (dict(num_classes={"noun": 0}), "num_classes.'noun'.=0"),
+    "a dict": (
+        dict(examples=[(np.zeros((4, 4, 4, 3), "uint8"), {"noun": 0})]),
+        "Received: {'noun': 0}, of example 0",
+    ),
     "none": (dict(examples=[]), "no examples"),
     "label": (dict(examples=[(np.zeros((4, 4, 4, 3), "uint8"), 3)]), "3, of"),
     "frames": (dict(frames=0), "frames=0"),
