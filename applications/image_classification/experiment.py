@@ -167,6 +167,28 @@ def make_batches(recipe, model, pairs, num_classes, **options):
     )
 
 
+def make_training(recipe, model, pairs, num_classes, seed, **options):
+    """The same for training, augmented.
+
+    Args:
+        recipe: A `Recipe`.
+        model: Whose pictures have its size.
+        pairs: Of pictures and labels or masks.
+        num_classes: How many classes.
+        seed: Seed of order and augmentation.
+        **options: The other arguments of `ImageBatches`.
+    """
+    return make_batches(
+        recipe,
+        model,
+        pairs,
+        num_classes,
+        augmentation=vision.make_augmentation(recipe),
+        seed=seed,
+        **options,
+    )
+
+
 def make_test(recipe, model, pairs, num_classes):
     """What a model is tested on."""
     return make_batches(recipe, model, pairs, num_classes, shuffle=False)

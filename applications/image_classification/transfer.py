@@ -190,14 +190,7 @@ def fit(run, recipe, pairs, test, seed, weights):
     number = 1 + max(label for _, label in pairs)
     steps = recipe.epochs * -(-number * PER_CLASS // recipe.batch_size)
     model = run.make_model(recipe, number, weights, steps)
-    batches = run.make_batches(
-        recipe,
-        model,
-        pairs,
-        number,
-        augmentation=run.vision.make_augmentation(recipe),
-        seed=seed,
-    )
+    batches = run.make_training(recipe, model, pairs, number, seed)
     # As many steps as for 18 pictures of each class, however few there are.
     epochs = steps // batches.num_batches
     model.fit(batches, epochs=epochs, shuffle=False, verbose=0)

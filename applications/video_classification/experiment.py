@@ -31,6 +31,10 @@ def make_model(
         )
     if recipe.system == "vivit":
         model = make_vivit(recipe, num_classes, weights, image_weights)
+        if recipe.dataset == "named":
+            model.image_processor = cropping(
+                model.image_processor, model.video_shape
+            )
         vision.freeze(recipe, model)
     else:
         vision.check_none_are_read(recipe, weights, image_weights)
@@ -66,7 +70,7 @@ def make_vivit(recipe, num_classes, weights=None, image_weights=None):
         video_shape=shape,
         tubelet_size=tubelet_size(recipe, sizes["tubelet_size"]),
         variant=recipe.variant,
-        image_processor=make_processor(recipe, shape),
+        image_processor=ImageProcessor(shape[1:3]),
         position_stddev=recipe.position_stddev,
         head_initializer=recipe.head_initializer,
         **vision.sizes_of(recipe, SIZES),
@@ -109,12 +113,25 @@ def tubelet_size(recipe, size):
     return (recipe.tubelet_frames or frames, *patch)
 
 
-def make_processor(recipe, shape):
-    """Resizes frames to the shape of a clip; of named ones crops the rest."""
+def cropping(processor, shape):
+    """A processor that keeps proportions, and crops what is too much.
+
+    Args:
+        processor: Scales as the weights expect it.
+        shape: Of a clip.
+    """
+    if processor.crop_size is not None:
+        return processor
     height, width = shape[1:3]
-    if recipe.dataset != "named":
-        return ImageProcessor((height, width))
-    return ImageProcessor(max(height, width), (height, width))
+    # As the paper trains and tests: crops of 224 out of 256.
+    size = round(max(height, width) * 256 / 224)
+    return ImageProcessor.from_config(
+        {
+            **processor.get_config(),
+            "size": size,
+            "crop_size": (height, width),
+        }
+    )
 
 
 def bag_of_frames(recipe, num_classes):
@@ -170,10 +187,38 @@ def make_batches(recipe, model, pairs, num_classes, **options):
     )
 
 
+def make_training(recipe, model, pairs, num_classes, seed, **options):
+    """The same for training, augmented.
+
+    Args:
+        recipe: A `Recipe`.
+        model: Whose clips have its size.
+        pairs: Of videos and labels.
+        num_classes: How many classes.
+        seed: Seed of order, sampling and augmentation.
+        **options: The other arguments of `VideoBatches`.
+    """
+    return make_batches(
+        recipe,
+        model,
+        pairs,
+        num_classes,
+        random_crop=recipe.random_crop,
+        augmentation=vision.make_augmentation(recipe),
+        seed=seed,
+        **options,
+    )
+
+
 def processor_of(recipe, model):
     """What makes frames of a video those that a model takes."""
     own = getattr(model, "image_processor", None)
-    return own or make_processor(recipe, model.input_shape[1:])
+    if own is not None:
+        return own
+    shape = model.input_shape[1:]
+    processor = ImageProcessor(shape[1:3])
+    named = recipe.dataset == "named"
+    return cropping(processor, shape) if named else processor
 
 
 def make_test(recipe, model, pairs, num_classes):

@@ -103,7 +103,8 @@ def read_videos(folder, recipe):
             f"There must be videos in the folder. Received: {folder}, with "
             "none."
         )
-    processor = data.ImageProcessor(recipe.image_size)
+    # As much larger than a clip as its crops are cut out of.
+    processor = data.ImageProcessor(round(recipe.image_size * 256 / 224))
     videos = []
     for path in paths:
         file = data.VideoFile(path)
@@ -145,14 +146,7 @@ def fit(run, recipe, train, test, seed):
     number = len(CLASS_NAMES)
     steps = recipe.epochs * -(-len(train) // recipe.batch_size)
     model = run.make_model(recipe, number, steps=steps)
-    batches = run.make_batches(
-        recipe,
-        model,
-        train,
-        number,
-        augmentation=run.vision.make_augmentation(recipe),
-        seed=seed,
-    )
+    batches = run.make_training(recipe, model, train, number, seed)
     model.fit(batches, epochs=recipe.epochs, shuffle=False, verbose=0)
     found, labels = [], []
     tests = run.make_test(recipe, model, test, number)

@@ -25,6 +25,8 @@ class Recipe(vision.VisionRecipe):
         num_temporal_layers: Blocks over time of a factorized encoder.
         inflation: How patches of `--image-weights` become tubelets:
             `"central_frame"` or `"average"`.
+        random_crop: Whether the training clips are cut out of their frames
+            anywhere, and not in the middle.
         views: With a `stride`, clips of each video that are tested and whose
             logits are averaged.
         crops: Of each of them, 1 or 3 squares along the longer side.
@@ -42,6 +44,7 @@ class Recipe(vision.VisionRecipe):
     tubelet_frames: int | None = None
     num_temporal_layers: int | None = None
     inflation: str = "central_frame"
+    random_crop: bool = False
     views: int = 1
     crops: int = 1
     recompute: bool = False
@@ -70,6 +73,7 @@ SCRATCH = Recipe(
     variant="factorized_encoder",
     frames=16,
     stride=2,
+    random_crop=True,
     image_size=64,
     patch_size=8,
     tubelet_frames=2,
@@ -97,6 +101,7 @@ FINE_TUNE = Recipe(
     preset="vivit_b_16x2",
     variant="factorized_encoder",
     stride=2,
+    random_crop=True,
     augmentation=("flip", "zoom", "color"),
     stochastic_depth=0.1,
     label_smoothing=0.1,
@@ -147,7 +152,8 @@ RECIPES = {
         hidden_dim=96,
         num_heads=4,
         pooling="average",
-        augmentation=("flip", "shift", "color"),
+        random_crop=True,
+        augmentation=("flip", "color"),
         batch_size=32,
         epochs=20,
         learning_rate=1e-3,
@@ -198,6 +204,9 @@ def ignored(recipe):
         ),
         "Only what is generated is held.": (
             ("hold",) if recipe.dataset == "named" else ()
+        ),
+        "What is generated is not cropped.": (
+            () if recipe.dataset == "named" else ("random_crop", "crops")
         ),
     }
 

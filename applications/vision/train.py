@@ -96,13 +96,12 @@ def prepare(application, recipe, options, other_weights, folder):
     first_epoch = resume.restore(model) if options.resume else 0
     callbacks.insert(0, vision.Clock(resume.history))
     batches = [
-        run.make_batches(
+        run.make_training(
             recipe,
             model,
             splits.train,
             classes,
-            augmentation=vision.make_augmentation(recipe),
-            seed=options.seed,
+            options.seed,
             initial_epoch=first_epoch,
         ),
         run.make_batches(

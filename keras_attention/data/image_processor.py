@@ -212,6 +212,10 @@ class ImageProcessor:
             **{**self.get_config(), "size": size, "crop_size": crop_size}
         )
 
+    def without_crop(self) -> "ImageProcessor":
+        """One that resizes and scales alike, and keeps all of a picture."""
+        return type(self)(**{**self.get_config(), "crop_size": None})
+
     @classmethod
     def from_huggingface(cls, config: dict) -> "ImageProcessor":
         """The processor of a `preprocessor_config.json` of Hugging Face's.

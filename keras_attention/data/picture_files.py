@@ -107,3 +107,21 @@ def centre(pixels, height, width, outside=0):
         placed.append(slice(start, start + length))
     result[tuple(placed)] = pixels[tuple(kept)]
     return result
+
+
+def room(pixels, size):
+    """Rows and columns that a crop may be moved by.
+
+    Args:
+        pixels: Frames `(T, height, width, 3)`.
+        size: `(height, width)` of the crop.
+    """
+    height, width = pixels.shape[1:3]
+    rest = height - size[0], width - size[1]
+    if min(rest) < 0:
+        raise ValueError(
+            "Crops must lie within the frames. Received: frames of "
+            f"{(height, width)}, crop_size={size}. Resize them to a `size` "
+            "that is no smaller."
+        )
+    return rest

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_attention.data.image_batches import ImageBatches, generators_of
 from keras_attention.data.image_processor import ImageProcessor, one_size
+from keras_attention.data.picture_files import room
 from keras_attention.data.video_files import open_video
 from keras_attention.ops import checks
 from keras_attention.ops.frames import (
@@ -52,6 +53,8 @@ class VideoBatches(ImageBatches):
         image_processor: Resizes, crops and scales each frame;
             `model.image_processor` does what a model's weights expect. None
             leaves sizes as they are and scales to [-1, 1].
+        random_crop: Whether the processor's `crop_size` is cut out anywhere,
+            at another place of a clip in each epoch, or in the middle.
         batch_size: Clips per batch.
         augmentation: Keras's layers for images, called one after the other on
             values from 0 to 255. With `MixUp` and `CutMix`, `one_hot` must be
@@ -94,6 +97,7 @@ class VideoBatches(ImageBatches):
         stride: int | None = None,
         random_offset: bool | None = None,
         image_processor: ImageProcessor | None = None,
+        random_crop: bool = False,
         batch_size: int = 8,
         augmentation: Sequence[keras.layers.Layer] = (),
         mixing_share: float = 1.0,
@@ -114,10 +118,19 @@ class VideoBatches(ImageBatches):
         if random_offset is None:
             random_offset = shuffle
         self.stride, self.random_offset = stride, random_offset
+        self.random_crop = random_crop
+        processor = image_processor or ImageProcessor()
+        if random_crop and processor.crop_size is None:
+            raise ValueError(
+                "A random crop needs a size. Received: random_crop=True and a "
+                "processor without `crop_size`. Give it one, and as `size` the "
+                "shorter side."
+            )
+        self._whole = processor.without_crop() if random_crop else processor
         super().__init__(
             examples,
             num_classes,
-            image_processor,
+            processor,
             batch_size,
             augmentation=augmentation,
             mixing_share=mixing_share,
@@ -149,8 +162,18 @@ class VideoBatches(ImageBatches):
         video, label = self.examples[row]
         length, read = open_video(video)
         frames = read(self.positions(length, row, epoch))
-        pixels = one_size([self.image_processor.pixels(x) for x in frames])
+        pixels = one_size([self._whole.pixels(x) for x in frames])
+        if self.random_crop:
+            pixels = self._cropped(pixels, row, epoch)
         return pixels, self._check_label(label, row)
+
+    def _cropped(self, pixels, row, epoch):
+        """Frames `(T, height, width, 3)`, the same part of each."""
+        size = self.image_processor.crop_size or (0, 0)
+        # Another stream than that of `positions`.
+        rng = np.random.default_rng([self.seed, epoch, row, 1])
+        top, left = (rng.integers(n + 1) for n in room(pixels, size))
+        return pixels[:, top : top + size[0], left : left + size[1]]
 
     def _transformed(self, layer, data):
         data = {name: ops.convert_to_tensor(x) for name, x in data.items()}

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_attention.data.image_processor import ImageProcessor, one_size
+from keras_attention.data.picture_files import room
 from keras_attention.data.video_files import open_video
 from keras_attention.ops import checks
 from keras_attention.ops.frames import last_offset, strided_frames
@@ -82,9 +83,7 @@ class VideoViews(keras.utils.PyDataset):
             )
         self.examples, self.frames, self.stride = examples, frames, stride
         self.views, self.crops, self.image_processor = views, crops, processor
-        self._whole = ImageProcessor.from_config(
-            {**processor.get_config(), "crop_size": None}
-        )
+        self._whole = processor.without_crop()
 
     def __len__(self):
         return len(self.examples)
@@ -125,13 +124,7 @@ class VideoViews(keras.utils.PyDataset):
     def _crops(self, pixels):
         """Three crops of frames `(T, height, width, 3)`."""
         size = self.image_processor.crop_size or (0, 0)
-        rest = [n - m for n, m in zip(pixels.shape[1:3], size, strict=True)]
-        if min(rest) < 0:
-            raise ValueError(
-                "Crops must lie within the frames. Received: frames of "
-                f"{pixels.shape[1:3]}, crop_size={size}. Resize them to a "
-                "`size` that is no smaller."
-            )
+        rest = room(pixels, size)
         places = []
         for third in range(3):
             # Along the longer rest, in the middle of the other.

@@ -81,6 +81,45 @@ def test_clips_of_a_stride_begin_anywhere_or_lie_in_the_middle():
     np.testing.assert_array_equal(short.positions(5, 0, 0), [0, 2, 4, 1])
 
 
+def test_a_crop_is_cut_out_anywhere_and_of_all_frames_alike():
+    """Each pixel tells where it was."""
+    rows, columns = np.mgrid[:12, :20]
+    video = np.stack([rows, columns, 0 * rows], axis=-1).astype("uint8")
+    video = np.repeat(video[None], 4, axis=0)
+    video[..., 2] = np.arange(4)[:, None, None]
+    processor = ImageProcessor(
+        crop_size=(8, 6), scale=1, mean=(0,) * 3, std=(1,) * 3
+    )
+    batches = VideoBatches(
+        [(video, 0)] * 100,
+        1,
+        frames=4,
+        image_processor=processor,
+        random_crop=True,
+        batch_size=100,
+    )
+    first, second = (read(batches)[0][0] for _ in range(2))
+    assert first.shape == (100, 4, 8, 6, 3)
+    corners = first[:, :, 0, 0]
+    assert (corners == corners[:, :1])[..., :2].all()
+    np.testing.assert_array_equal(corners[0, :, 2], np.arange(4))
+    inside = first[..., :2] - corners[:, :, None, None, :2]
+    np.testing.assert_array_equal(inside[0, 0], video[0, :8, :6, :2])
+    assert {*corners[:, 0, 0]} == {*range(5)}
+    assert {*corners[:, 0, 1]} == {*range(15)}
+    assert not np.array_equal(first, second)
+    middle = VideoBatches([(video, 0)], 1, 4, image_processor=processor)
+    np.testing.assert_array_equal(middle[0][0][0, 0, 0, 0, :2], [2, 7])
+    with pytest.raises(ValueError, match="without `crop_size`"):
+        VideoBatches([(video, 0)], 1, 4, random_crop=True)
+    large = ImageProcessor(crop_size=(13, 6))
+    large = VideoBatches(
+        [(video, 0)], 1, 4, image_processor=large, random_crop=True
+    )
+    with pytest.raises(ValueError, match=r"Received: frames of \(12, 20\)"):
+        large[0]
+
+
 AUGMENTATIONS = {
     "flip": lambda: keras.layers.RandomFlip(),
     "crop": lambda: keras.layers.RandomCrop(6, 4),
