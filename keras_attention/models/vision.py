@@ -5,12 +5,19 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_attention.converters import huggingface
+from keras_attention.data.image_processor import ImageProcessor
 from keras_attention.layers.layer_normalization import LayerNormalization
 from keras_attention.layers.multi_head_attention import MultiHeadAttention
 from keras_attention.layers.transformer_encoder_block import (
     TransformerEncoderBlock,
 )
-from keras_attention.ops import activations, checks
+from keras_attention.models.layerwise import LayerwiseModel
+from keras_attention.models.model import assign_weights, effective_weights
+from keras_attention.ops import activations, checks, resampling
+
+PROCESSOR_FILE = "preprocessor_config.json"
+POSITIONS = "position_embedding/embeddings"
 
 
 class Encoder:
@@ -111,6 +118,125 @@ class Encoder:
         return LayerNormalization(
             epsilon=self.layer_norm_epsilon, dtype=self.dtype, name=name
         )
+
+
+class VisionModel(LayerwiseModel):
+    """A model of patches, which fits other inputs and classes.
+
+    A subclass names its `arguments`, what its input's shape and its patches
+    are called among them, the axes of the shape, the kernel of patches and
+    the layers that classify.
+    """
+
+    arguments: tuple[str, ...]
+    shape_argument: str
+    shape_axes: tuple[str, ...]
+    patch_argument: str
+    patch_kernel: str
+    heads: tuple[str, ...] = ("head",)
+    huggingface_files = (PROCESSOR_FILE,)
+    image_processor: ImageProcessor | None
+    interpolation: str
+
+    @classmethod
+    def _read_processor(cls, folder):
+        """The preprocessing of a Hugging Face checkpoint, or None."""
+        path = folder / PROCESSOR_FILE
+        if not path.is_file():
+            return None
+        return ImageProcessor.from_huggingface(huggingface.read_json(path))
+
+    def _fitted(self, shape, patches, num_classes, method):
+        """This model, or one for what is asked for, where that is not None.
+
+        Args:
+            shape: Of an input.
+            patches: Size of a patch.
+            num_classes: As of the constructor.
+            method: Rule by which positions are resampled.
+        """
+        model = self
+        if num_classes not in (None, model.num_classes):
+            model = model.reset_head(num_classes)
+        if shape or patches or method:
+            model = model.resize(shape, patches, method)
+        return model
+
+    def _with_head(self, num_classes):
+        """The same model with a new head, which begins at zero."""
+        changes = {"num_classes": num_classes, "head_initializer": "zeros"}
+        return self._changed(changes, without=self.heads)
+
+    def _resized(self, shape, patches, method):
+        """The same model for inputs or patches of another size, or None."""
+        changes = {"interpolation": method, self.patch_argument: patches}
+        changes = {k: v for k, v in changes.items() if v is not None}
+        if shape is not None:
+            shape = shape_of(shape, self.shape_argument, self.shape_axes)
+            channels = getattr(self, self.shape_argument)[-1]
+            if shape[-1] != channels:
+                raise ValueError(
+                    "The number of channels cannot change: the weights of "
+                    f"patches are made for {channels}. Received: "
+                    f"{self.shape_argument}={shape}."
+                )
+            changes[self.shape_argument] = shape
+            if self.image_processor is not None:
+                changes["image_processor"] = self.image_processor.resize(
+                    *shape[-3:-1]
+                )
+        return self._changed(changes)
+
+    def _position_tables(self):
+        """The grid and the prefix tokens of each table, by its path."""
+        raise NotImplementedError(f"{type(self).__name__} has no positions.")
+
+    def _changed(self, changes, without=()):
+        """A model of another config with this one's weights, as they fit.
+
+        Args:
+            changes: Of the config.
+            without: Layers that begin anew.
+        """
+        model = type(self).from_config({**self.get_config(), **changes})
+        paths = [
+            variable.path
+            for variable in model.weights
+            if variable.path.partition("/")[0] not in without
+        ]
+        arrays = effective_weights(self, paths)
+        new = model._position_tables()
+        for path, (grid, num_prefix_tokens) in self._position_tables().items():
+            arrays[path] = resampling.resample_positions(
+                arrays[path],
+                grid,
+                new[path][0],
+                model.interpolation,
+                num_prefix_tokens,
+            )
+        arrays[self.patch_kernel] = resampling.resample_patches(
+            arrays[self.patch_kernel],
+            getattr(self, self.patch_argument),
+            getattr(model, self.patch_argument),
+        )
+        assign_weights(model, arrays)
+        return model
+
+    def get_config(self):
+        config = super().get_config()
+        processor = keras.saving.serialize_keras_object(self.image_processor)
+        return {
+            **config,
+            **{name: getattr(self, name) for name in self.arguments},
+            "image_processor": processor,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        processor = config.get("image_processor")
+        if isinstance(processor, dict):
+            processor = keras.saving.deserialize_keras_object(processor)
+        return super().from_config({**config, "image_processor": processor})
 
 
 class Scores(keras.layers.Layer):

@@ -14,16 +14,17 @@ from keras_attention.layers.patch_embedding import PatchEmbedding
 from keras_attention.layers.position_embedding import PositionEmbedding
 from keras_attention.layers.prefix_tokens import PrefixTokens
 from keras_attention.models.folders import written_at_once
-from keras_attention.models.layerwise import LayerwiseModel
 from keras_attention.models.model import (
     CONFIG_FILE,
     TIMM,
-    assign_weights,
     effective_weights,
 )
 from keras_attention.models.vision import (
+    POSITIONS,
+    PROCESSOR_FILE,
     Encoder,
     Scores,
+    VisionModel,
     pooled_tokens,
     shape_of,
 )
@@ -57,9 +58,6 @@ ARGUMENTS = (
 )
 IMAGE_AXES = "height", "width", "channels"
 HEADS = "head", "distillation_head"
-PROCESSOR_FILE = "preprocessor_config.json"
-POSITIONS = "position_embedding/embeddings"
-PATCHES = "patch_embedding/embedding/kernel"
 POOLINGS = ("token", "average", "attention", "token_and_average")
 
 
@@ -95,7 +93,7 @@ PRESETS = {
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class ViT(LayerwiseModel):
+class ViT(VisionModel):
     """Classifies images by attention between their patches.
 
     The Vision Transformer of Dosovitskiy et al. (2021, section 3.1): patches
@@ -184,7 +182,12 @@ class ViT(LayerwiseModel):
 
     presets = PRESETS
     huggingface_types = (*names.MODEL_TYPES, TIMM)
-    huggingface_files = (PROCESSOR_FILE,)
+    arguments = ARGUMENTS
+    shape_argument = "image_shape"
+    shape_axes = IMAGE_AXES
+    patch_argument = "patch_size"
+    patch_kernel = "patch_embedding/embedding/kernel"
+    heads = HEADS
 
     def __init__(
         self,
@@ -420,11 +423,7 @@ class ViT(LayerwiseModel):
             )
         else:
             model = super().from_preset(preset, **overrides)
-        if num_classes not in (None, model.num_classes):
-            model = model.reset_head(num_classes)
-        if image_shape or patch_size or method:
-            model = model.resize(image_shape, patch_size, method)
-        return model
+        return model._fitted(image_shape, patch_size, num_classes, method)
 
     @classmethod
     def read_huggingface_config(cls, folder, weights):
@@ -435,10 +434,7 @@ class ViT(LayerwiseModel):
             processor = pictures and ImageProcessor.from_timm(pictures)
         else:
             arguments = names.constructor_arguments(config, weights)
-            path, processor = folder / PROCESSOR_FILE, None
-            if path.is_file():
-                pictures = huggingface.read_json(path)
-                processor = ImageProcessor.from_huggingface(pictures)
+            processor = cls._read_processor(folder)
         return {**arguments, "image_processor": processor}
 
     def from_huggingface_weights(self, weights):
@@ -572,8 +568,7 @@ class ViT(LayerwiseModel):
         Returns:
             A new model, uncompiled. All weights but the head's are copied.
         """
-        changes = {"num_classes": num_classes, "head_initializer": "zeros"}
-        return self._changed(changes, without=HEADS)
+        return self._with_head(num_classes)
 
     def resize(
         self,
@@ -600,48 +595,11 @@ class ViT(LayerwiseModel):
         Raises:
             ValueError: Patches do not tile the image, or its channels change.
         """
-        changes = {}
-        if method is not None:
-            changes["interpolation"] = method
-        if patch_size is not None:
-            changes["patch_size"] = patch_size
-        if image_shape is not None:
-            changes["image_shape"] = shape_of(
-                image_shape, "image_shape", IMAGE_AXES
-            )
-            if self.image_processor is not None:
-                changes["image_processor"] = self.image_processor.resize(
-                    *changes["image_shape"][:2]
-                )
-            if image_shape[-1] != self.image_shape[-1]:
-                raise ValueError(
-                    "The number of channels cannot change: the weights of "
-                    f"patches are made for {self.image_shape[-1]}. Received: "
-                    f"image_shape={image_shape}."
-                )
-        return self._changed(changes)
+        return self._resized(image_shape, patch_size, method)
 
-    def _changed(self, changes, without=()):
-        """A model of another config with this one's weights, as they fit."""
-        model = type(self).from_config({**self.get_config(), **changes})
-        paths = [
-            variable.path
-            for variable in model.weights
-            if variable.path.partition("/")[0] not in without
-        ]
-        arrays = effective_weights(self, paths)
-        arrays[POSITIONS] = resampling.resample_positions(
-            arrays[POSITIONS],
-            self.grid_shape,
-            model.grid_shape,
-            model.interpolation,
-            self.num_prefix_tokens if self.prefix_positions else 0,
-        )
-        arrays[PATCHES] = resampling.resample_patches(
-            arrays[PATCHES], self.patch_size, model.patch_size
-        )
-        assign_weights(model, arrays)
-        return model
+    def _position_tables(self):
+        own = self.num_prefix_tokens if self.prefix_positions else 0
+        return {POSITIONS: (self.grid_shape, own)}
 
     def depth_of(self, name: str) -> int:
         """How deep a layer lies: 0 for embeddings, i + 1 for block i, one more
@@ -651,19 +609,3 @@ class ViT(LayerwiseModel):
             return int(name.removeprefix("block_")) + 1
         after = "norm", "attention_pooling", "representation", *HEADS
         return self.num_layers + 1 + (name in HEADS) if name in after else 0
-
-    def get_config(self):
-        config = super().get_config()
-        processor = keras.saving.serialize_keras_object(self.image_processor)
-        return {
-            **config,
-            **{name: getattr(self, name) for name in ARGUMENTS},
-            "image_processor": processor,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        processor = config.get("image_processor")
-        if isinstance(processor, dict):
-            processor = keras.saving.deserialize_keras_object(processor)
-        return super().from_config({**config, "image_processor": processor})

@@ -14,19 +14,20 @@ from keras_attention.layers.space_time_encoder_block import (
     SpaceTimeEncoderBlock,
 )
 from keras_attention.layers.tubelet_embedding import TubeletEmbedding
-from keras_attention.models.layerwise import LayerwiseModel
 from keras_attention.models.model import (
     CONFIG_FILE,
     assign_weights,
     effective_weights,
 )
 from keras_attention.models.vision import (
+    POSITIONS,
     Encoder,
     Scores,
+    VisionModel,
     pooled_tokens,
     shape_of,
 )
-from keras_attention.models.vit import PROCESSOR_FILE, ViT
+from keras_attention.models.vit import ViT
 from keras_attention.ops import checks, resampling
 from keras_attention.ops.frames import inflate, uniform_frames
 
@@ -73,7 +74,6 @@ BLOCKS = {
     "factorized_dot_product": "dot_product",
 }
 VARIANTS = JOINT, ENCODER, *BLOCKS
-POSITIONS = "position_embedding/embeddings"
 TIMES = "temporal_position_embedding/embeddings"
 TUBELETS = "tubelet_embedding/embedding/kernel"
 
@@ -104,7 +104,7 @@ PRESETS = {
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
-class ViViT(LayerwiseModel):
+class ViViT(VisionModel):
     """Classifies videos by attention over space and time.
 
     The video vision Transformer of Arnab et al. (2021), in its four variants
@@ -199,7 +199,11 @@ class ViViT(LayerwiseModel):
 
     presets = PRESETS
     huggingface_types = names.MODEL_TYPES
-    huggingface_files = (PROCESSOR_FILE,)
+    arguments = ARGUMENTS
+    shape_argument = "video_shape"
+    shape_axes = VIDEO_AXES
+    patch_argument = "tubelet_size"
+    patch_kernel = TUBELETS
 
     def __init__(
         self,
@@ -506,11 +510,7 @@ class ViViT(LayerwiseModel):
             )
         else:
             model = super().from_preset(preset, **overrides)
-        if num_classes not in (None, model.num_classes):
-            model = model.reset_head(num_classes)
-        if video_shape or tubelet_size or method:
-            model = model.resize(video_shape, tubelet_size, method)
-        return model
+        return model._fitted(video_shape, tubelet_size, num_classes, method)
 
     @classmethod
     def from_vit(
@@ -642,12 +642,8 @@ class ViViT(LayerwiseModel):
     @classmethod
     def read_huggingface_config(cls, folder, weights):
         config = huggingface.read_json(folder / CONFIG_FILE)
-        path, processor = folder / PROCESSOR_FILE, None
-        if path.is_file():
-            pictures = huggingface.read_json(path)
-            processor = ImageProcessor.from_huggingface(pictures)
         arguments = names.constructor_arguments(config, weights)
-        return {**arguments, "image_processor": processor}
+        return {**arguments, "image_processor": cls._read_processor(folder)}
 
     def from_huggingface_weights(self, weights):
         return names.to_vivit(weights, self._sizes())
@@ -745,8 +741,7 @@ class ViViT(LayerwiseModel):
         Returns:
             A new model, uncompiled. All weights but the head's are copied.
         """
-        changes = {"num_classes": num_classes, "head_initializer": "zeros"}
-        return self._changed(changes, without=("head",))
+        return self._with_head(num_classes)
 
     def resize(
         self,
@@ -775,52 +770,16 @@ class ViViT(LayerwiseModel):
             ValueError: Tubelets do not tile the video, or its channels
                 change.
         """
-        changes = {}
-        if method is not None:
-            changes["interpolation"] = method
-        if tubelet_size is not None:
-            changes["tubelet_size"] = tubelet_size
-        if video_shape is not None:
-            shape = shape_of(video_shape, "video_shape", VIDEO_AXES)
-            changes["video_shape"] = shape
-            if self.image_processor is not None:
-                changes["image_processor"] = self.image_processor.resize(
-                    *shape[1:3]
-                )
-            if shape[-1] != self.video_shape[-1]:
-                raise ValueError(
-                    "The number of channels cannot change: the weights of "
-                    f"tubelets are made for {self.video_shape[-1]}. Received: "
-                    f"video_shape={video_shape}."
-                )
-        return self._changed(changes)
+        return self._resized(video_shape, tubelet_size, method)
 
-    def _changed(self, changes, without=()):
-        """A model of another config with this one's weights, as they fit."""
-        model = type(self).from_config({**self.get_config(), **changes})
-        paths = [
-            variable.path
-            for variable in model.weights
-            if variable.path.partition("/")[0] not in without
-        ]
-        arrays = effective_weights(self, paths)
-        tables = {POSITIONS: slice(None)}
-        if self.variant == ENCODER:
-            tables = {POSITIONS: slice(1, None), TIMES: slice(1)}
-        for path, axes in tables.items():
-            if path in arrays:
-                arrays[path] = resampling.resample_positions(
-                    arrays[path],
-                    self.grid_shape[axes],
-                    model.grid_shape[axes],
-                    model.interpolation,
-                    self.num_prefix_tokens,
-                )
-        arrays[TUBELETS] = resampling.resample_patches(
-            arrays[TUBELETS], self.tubelet_size, model.tubelet_size
-        )
-        assign_weights(model, arrays)
-        return model
+    def _position_tables(self):
+        own = self.num_prefix_tokens
+        if self.variant != ENCODER:
+            return {POSITIONS: (self.grid_shape, own)}
+        tables = {POSITIONS: (self.grid_shape[1:], own)}
+        if self.num_temporal_layers:
+            tables[TIMES] = (self.grid_shape[:1], own)
+        return tables
 
     def depth_of(self, name: str) -> int:
         """How deep a layer lies: 0 for embeddings of tubelets, i + 1 for block
@@ -838,22 +797,6 @@ class ViViT(LayerwiseModel):
             return self.num_layers
         after = "norm", "temporal_norm", "representation", "head"
         return self.num_blocks + 1 + (name == "head") if name in after else 0
-
-    def get_config(self):
-        config = super().get_config()
-        processor = keras.saving.serialize_keras_object(self.image_processor)
-        return {
-            **config,
-            **{name: getattr(self, name) for name in ARGUMENTS},
-            "image_processor": processor,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        processor = config.get("image_processor")
-        if isinstance(processor, dict):
-            processor = keras.saving.deserialize_keras_object(processor)
-        return super().from_config({**config, "image_processor": processor})
 
 
 def class_numbers(num_classes):
