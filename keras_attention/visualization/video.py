@@ -149,8 +149,8 @@ def video_rollout(
             over_time = rollout("temporal_block", model.num_temporal_layers)
         shares = over_time[..., None] * shares
     else:
-        shares = np.full((1, times, rows * columns), 1)
-        shares = shares / shares.size
+        places = rows * columns
+        shares = np.full((1, times, places), 1 / (times * places))
         for i in reversed(range(model.num_layers)):
             parts = {axis: fused(f"block_{i}/{axis}") for axis in AXES}
             shares = _through_block(model, shares, parts, residual)
@@ -247,10 +247,10 @@ def plot_video_rollout(
 
 def _looked_at(model, video):
     """The frames of clips that the model samples."""
-    count = getattr(model, "sampled_frames", None)
-    if count is None:
-        return as_array(video)
-    return as_array(video)[:, uniform_frames(video.shape[1], count)]
+    video = as_array(video)
+    if model.sampled_frames is None:
+        return video
+    return video[:, uniform_frames(video.shape[1], model.sampled_frames)]
 
 
 def token_attention(
@@ -374,7 +374,7 @@ def _of_halves(scores, start, head):
         half, head = divmod(head, scores["time"].shape[-3])
         names = [names[half]]
     read = [_read(start, _of_head(scores[x], head), AXES[x]) for x in names]
-    return sum(read) / len(read)
+    return np.mean(read, axis=0)
 
 
 def plot_token_attention(
@@ -494,7 +494,9 @@ def _strip(video, maps, titles):
                     axis, pictures[frame], maps[clip, frame], maps[clip].max()
                 )
         if maps is not None:
-            figure.colorbar(shown, ax=list(of_clip), label="what was read")
+            figure.colorbar(
+                shown, ax=list(of_clip), label="what was read", pad=0.01
+            )
         for axis in of_clip[frames:]:
             axis.remove()
     return figure, axes[:, :frames]

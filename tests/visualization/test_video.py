@@ -1,5 +1,7 @@
 import base64
+import functools
 import io
+import itertools
 import re
 
 import numpy as np
@@ -132,22 +134,20 @@ def expected_rollout(model, video, fuse, residual):
     return answer(matrix, 0)
 
 
-@pytest.mark.parametrize("residual", [True, False])
-@pytest.mark.parametrize("fusion", ["mean", "max"])
 @pytest.mark.parametrize("name", CASES)
-def test_rollout_is_the_product_of_whole_matrices(name, fusion, residual):
+def test_rollout_is_the_product_of_whole_matrices(name):
     model, video = made(name), clips()
-    found = video_rollout(model, video, fusion, residual=residual)
-    assert found.shape == (2, T, ROWS, COLUMNS)
-    expected = expected_rollout(
-        model, video, lambda x: getattr(np, fusion)(x, axis=0), residual
-    )
-    np.testing.assert_allclose(found[0].ravel(), expected, atol=1e-6)
-    sums = found.sum((1, 2, 3))
-    if model.num_prefix_tokens:
-        assert (sums < 1 - 1e-3).all()
-    else:
-        np.testing.assert_allclose(sums, 1, atol=1e-6)
+    for fusion, residual in itertools.product(("mean", "max"), (True, False)):
+        found = video_rollout(model, video, fusion, residual=residual)
+        assert found.shape == (2, T, ROWS, COLUMNS)
+        fuse = functools.partial(getattr(np, fusion), axis=0)
+        expected = expected_rollout(model, video, fuse, residual)
+        np.testing.assert_allclose(found[0].ravel(), expected, atol=1e-6)
+        sums = found.sum((1, 2, 3))
+        if model.num_prefix_tokens:
+            assert (sums < 1 - 1e-3).all()
+        else:
+            np.testing.assert_allclose(sums, 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -222,22 +222,24 @@ def own_row(model, scores, head=None):
     return dict(space_time=both, **found)
 
 
-@pytest.mark.parametrize("head", [None, 1, 3])
 @pytest.mark.parametrize("name", CASES)
-def test_a_token_reads_its_row_of_the_scores(name, head):
+def test_a_token_reads_its_row_of_the_scores(name):
     model, video = made(name), clips()
-    expected = own_row(model, scores_of(model, video), head)
+    scores = scores_of(model, video)
     own_frame, own_place = np.zeros((2, T, S), bool)
     own_frame[TIME], own_place[:, PLACE] = True, True
-    expected.setdefault("space", expected["space_time"] * own_frame)
-    expected.setdefault("time", expected["space_time"] * own_place)
-    for over, maps in expected.items():
-        found = token_attention(model, video, TOKEN, over=over, head=head)
-        assert found.shape == (2, T, ROWS, COLUMNS)
-        np.testing.assert_allclose(found[0].reshape(T, S), maps, atol=1e-6)
-    if not model.num_prefix_tokens:
-        whole = token_attention(model, video, TOKEN, head=head)
-        np.testing.assert_allclose(whole.sum((1, 2, 3)), 1, atol=1e-6)
+    for head in (None, 1, 3):
+        expected = own_row(model, scores, head)
+        both = expected["space_time"]
+        expected = {"space": both * own_frame, "time": both * own_place} | (
+            expected
+        )
+        for over, maps in expected.items():
+            found = token_attention(model, video, TOKEN, over=over, head=head)
+            assert found.shape == (2, T, ROWS, COLUMNS)
+            np.testing.assert_allclose(found[0].reshape(T, S), maps, atol=1e-6)
+        if not model.num_prefix_tokens:
+            np.testing.assert_allclose(both.sum(), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["encoder", "encoder average"])
