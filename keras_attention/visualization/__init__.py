@@ -4,6 +4,14 @@ from keras_attention.visualization.alignment import (
     plot_alignment,
     plot_alignments,
 )
+from keras_attention.visualization.video import (
+    plot_frames,
+    plot_token_attention,
+    plot_video_rollout,
+    save_frames,
+    token_attention,
+    video_rollout,
+)
 from keras_attention.visualization.vision import (
     attention_rollout,
     plot_attention_over_images,
@@ -18,8 +26,14 @@ __all__ = [
     "plot_alignment",
     "plot_alignments",
     "plot_attention_over_images",
+    "plot_frames",
     "plot_heads",
     "plot_patch_filters",
     "plot_position_similarity",
     "plot_rollout",
+    "plot_token_attention",
+    "plot_video_rollout",
+    "save_frames",
+    "token_attention",
+    "video_rollout",
 ]

@@ -9,6 +9,8 @@ from keras import ops
 from keras_attention.extras import require
 
 FUSIONS = {"mean": np.mean, "max": np.max, "min": np.min}
+COLOURS, OPACITY = "inferno", 0.65  # of what is drawn over pictures
+TINY = 1e-12  # a row or a picture of zeros is divided by this
 
 
 def attention_rollout(
@@ -54,41 +56,51 @@ def attention_rollout(
     """
     if hasattr(scores, "values"):
         scores = scores.values()
-    maps = [np.asarray(_numpy(block), "float64") for block in scores]
+    maps = [np.asarray(as_array(block), "float64") for block in scores]
     shapes = {block.shape for block in maps}
     if len(shapes) != 1 or len(maps[0].shape) != 4:
         raise ValueError(
             "`scores` must be the scores of blocks, (batch, heads, length, "
             f"length), all of one shape. Received: shapes {sorted(shapes)}."
         )
+    rollout = np.eye(maps[0].shape[-1])[None]
+    for block in maps:
+        fused = fused_heads(block, head_fusion, discard_ratio)
+        rollout = passed_on(fused, residual) @ rollout
+    return rollout
+
+
+def fused_heads(scores, head_fusion, discard_ratio, kept_tokens=1):
+    """Scores `(..., N, T, T)` of heads put together: `(..., T, T)`.
+
+    The share `discard_ratio` of each of these maps that is least is zero,
+    except what is read of the first `kept_tokens` positions.
+    """
     if head_fusion not in FUSIONS or not 0 <= discard_ratio < 1:
         raise ValueError(
             f"`head_fusion` must be one of {sorted(FUSIONS)}, `discard_ratio` "
             f"in [0, 1). Received: {head_fusion=}, {discard_ratio=}."
         )
-    length = maps[0].shape[-1]
-    rollout = np.eye(length)[None]
-    for block in maps:
-        fused = FUSIONS[head_fusion](block, axis=1)
-        if discard_ratio:
-            fused = _without_least(fused, discard_ratio)
-        if residual:
-            fused = fused + np.eye(length)
-        fused /= np.maximum(fused.sum(-1, keepdims=True), 1e-12)
-        rollout = fused @ rollout
-    return rollout
-
-
-def _without_least(fused, ratio):
-    """Scores `(B, T, T)` without the least of each example."""
-    flat = fused.reshape(len(fused), -1)
-    count = int(flat.shape[1] * ratio)
-    least = np.argsort(flat, axis=1, kind="stable")[:, :count]
+    fused = FUSIONS[head_fusion](scores, axis=-3)
+    if not discard_ratio:
+        return fused
+    flat = fused.reshape(*fused.shape[:-2], -1)
+    count = int(flat.shape[-1] * discard_ratio)
+    least = np.argsort(flat, axis=-1, kind="stable")[..., :count]
     kept = np.ones_like(flat, bool)
-    np.put_along_axis(kept, least, False, axis=1)
+    np.put_along_axis(kept, least, False, axis=-1)
     kept = kept.reshape(fused.shape)
-    kept[..., 0] = True
+    kept[..., :kept_tokens] = True
     return np.where(kept, fused, 0)
+
+
+def passed_on(fused, residual):
+    """What positions are made of: `normalize_rows(fused + I)`, `(..., T, T)`.
+
+    Without `+ I` if not `residual`.
+    """
+    mixed = fused + residual * np.eye(fused.shape[-1])
+    return mixed / np.maximum(mixed.sum(-1, keepdims=True), TINY)
 
 
 def plot_rollout(
@@ -168,7 +180,7 @@ def plot_heads(
         [Caron et al., 2021](https://arxiv.org/abs/2104.14294), figure 1
     """
     (scores,) = model.attention([block])(images).values()
-    maps = _over_patches(_numpy(scores), model)
+    maps = _over_patches(as_array(scores), model)
     titles = [f"head {head}" for head in range(maps.shape[1])]
     return plot_attention_over_images(images, maps, path, titles)
 
@@ -212,7 +224,7 @@ def plot_attention_over_images(
         >>> len(figure.axes)
         8
     """
-    images, maps = _numpy(images), _numpy(maps)
+    images, maps = as_array(images), as_array(maps)
     if maps.ndim == 3:
         maps = maps[:, None]
     number = maps.shape[1] if maps.ndim == 4 else 0
@@ -233,29 +245,16 @@ def plot_attention_over_images(
         figsize=(2.1 * (1 + number), 2.2 * len(images)), layout="constrained"
     )
     axes = figure.subplots(len(images), 1 + number, squeeze=False)
-    height, width = images.shape[1:3]
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     names = ["what was read"] * number if titles is None else titles
     for index, row in enumerate(axes):
-        image, of_image = images[index], maps[index]
-        low, high = image.min(), image.max()
-        picture = (image - low) / max(high - low, 1e-12)
-        picture = np.broadcast_to(picture, (*picture.shape[:2], 3))
+        picture = stretched(images[index])
         row[0].imshow(picture)
-        for axis, found in zip(row[1:], of_image, strict=True):
-            axis.imshow(picture.mean(-1), cmap="gray", vmin=0, vmax=1)
-            axis.imshow(
-                found,
-                cmap="inferno",
-                alpha=0.65,
-                extent=extent,
-                interpolation="nearest",
-                vmin=0,
-            )
+        for axis, found in zip(row[1:], maps[index], strict=True):
+            overlay(axis, picture, found)
         for axis, title in zip(row, [f"picture {index}", *names], strict=True):
             axis.set(xticks=[], yticks=[])
             axis.set_title(title, fontsize=9)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def plot_position_similarity(
@@ -291,16 +290,16 @@ def plot_position_similarity(
     Reference:
         [Dosovitskiy et al., 2021](https://arxiv.org/abs/2010.11929), figure 7
     """
-    table = _numpy(embeddings)[num_prefix_tokens:]
+    table = as_array(embeddings)[num_prefix_tokens:]
     rows, columns = grid
     if table.ndim != 2 or len(table) != rows * columns:
         raise ValueError(
             "`embeddings` must hold the prefix tokens and one vector for each "
-            f"entry of the grid. Received: shape {_numpy(embeddings).shape} "
+            f"entry of the grid. Received: shape {as_array(embeddings).shape} "
             f"for {grid=} and {num_prefix_tokens=}."
         )
     table = table / np.maximum(
-        np.linalg.norm(table, axis=1, keepdims=True), 1e-12
+        np.linalg.norm(table, axis=1, keepdims=True), TINY
     )
     cosines = (table @ table.T).reshape(rows, columns, rows, columns)
     figures = require("matplotlib.figure", extra="applications")
@@ -316,7 +315,7 @@ def plot_position_similarity(
             axis.set_title(f"{row}, {column}", fontsize=7, pad=2)
     figure.colorbar(shown, ax=axes, label="cosine")
     figure.suptitle("the patch's row, column", fontsize=9)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def plot_patch_filters(
@@ -352,7 +351,7 @@ def plot_patch_filters(
     Reference:
         [Dosovitskiy et al., 2021](https://arxiv.org/abs/2010.11929), figure 7
     """
-    kernel = _numpy(kernel)
+    kernel = as_array(kernel)
     height, width = patch_size
     channels = kernel.shape[0] / (height * width)
     if kernel.ndim != 2 or channels not in (1, 3):
@@ -370,16 +369,35 @@ def plot_patch_filters(
     )
     for index, component in enumerate(components):
         axis = figure.add_subplot(rows, columns, index + 1)
-        image = component.reshape(height, width, int(channels))
-        low, high = image.min(), image.max()
-        image = (image - low) / max(high - low, 1e-12)
-        axis.imshow(image.squeeze(-1) if channels == 1 else image, cmap="gray")
+        axis.imshow(stretched(component.reshape(height, width, int(channels))))
         axis.set(xticks=[], yticks=[])
         axis.set_title(str(index), fontsize=7, pad=2)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
-def _numpy(values):
+def stretched(images):
+    """Pictures `(..., 1 or 3)` in colours from 0 to 1, as they reach."""
+    low, high = images.min(), images.max()
+    pictures = (images - low) / max(high - low, TINY)
+    return np.broadcast_to(pictures, (*pictures.shape[:-1], 3))
+
+
+def overlay(axis, picture, found, highest=None):
+    """Draws a picture in grey, and over it how much was read of each patch."""
+    height, width = picture.shape[:2]
+    axis.imshow(picture.mean(-1), cmap="gray", vmin=0, vmax=1)
+    return axis.imshow(
+        found,
+        cmap=COLOURS,
+        alpha=OPACITY,
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+        interpolation="nearest",
+        vmin=0,
+        vmax=highest,
+    )
+
+
+def as_array(values):
     """A NumPy array of a tensor of any backend, or of an array.
 
     bfloat16 becomes float32, which matplotlib can draw.
@@ -389,7 +407,7 @@ def _numpy(values):
     return values.astype("float32") if values.dtype.kind == "V" else values
 
 
-def _saved(figure, path):
+def saved(figure, path):
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure

@@ -212,29 +212,71 @@ def test_the_papers_sizes_have_the_papers_weights(size, options, expected):
     assert one + (layers - 1) * (two - one) == expected
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_a_state_depends_on_what_its_variant_reads(variant):
-    """Changes of one tubelet reach those states of the first block alone."""
-    model, video = made(variant), clips(1)
-    other = video.copy()
-    other[:, :2, :4, 4:8] += 1  # time 0, place 1
-    states = model.features(["block_0"])
-    a, b = (numpy(states(x)["block_0"])[0] for x in (video, other))
-    changed = abs(a - b).max(-1) > 1e-5
-    if variant == "spatio_temporal":
-        assert changed.all()
-        return
-    expected = np.zeros((T, S), bool)
-    expected[0] = True
-    if variant == "factorized_encoder":
-        np.testing.assert_array_equal(changed[:, 1:], expected)
-        return
-    if variant == "factorized_self_attention":
-        # Through space and then through time.
-        expected[:] = True
-    else:
-        expected[:, 1] = True
-    np.testing.assert_array_equal(changed, expected)
+def moves(model, block):
+    """Which states of a block each tubelet moves: `(T S, states...)`."""
+    video = clips(1)
+    changed = np.repeat(video, T * S, axis=0)
+    for i, (t, row, column) in enumerate(np.ndindex(T, 2, 3)):
+        rows, columns = 4 * row, 4 * column
+        tubelet = changed[i, 2 * t : 2 * t + 2, rows : rows + 4]
+        tubelet[:, :, columns : columns + 4] += 1
+    states = model.features([block])
+    before, after = (numpy(states(x)[block]) for x in (video, changed))
+    return abs(after - before).max(-1) > 1e-5
+
+
+TOKENS = np.arange(T * S)
+SAME_FRAME = TOKENS[:, None] // S == TOKENS // S
+SAME_PLACE = TOKENS[:, None] % S == TOKENS % S
+
+
+@pytest.mark.parametrize(
+    ("variant", "block", "expected"),
+    [
+        ("spatio_temporal", "block_0", True),
+        ("factorized_dot_product", "block_0", SAME_FRAME | SAME_PLACE),
+        ("factorized_dot_product", "block_1", True),
+    ],
+)
+def test_a_state_depends_on_what_its_variant_reads(variant, block, expected):
+    """Each tubelet is changed in turn: all of the Jacobian's zeros."""
+    model = made(variant)
+    found = moves(model, block).reshape(T * S, -1)
+    found = found[:, model.num_prefix_tokens :]
+    np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape))
+
+
+@pytest.mark.parametrize("pooling", ["token", "average"])
+def test_of_an_encoder_frames_stay_apart_until_time(pooling):
+    model = made("factorized_encoder", pooling=pooling)
+    own_frame = TOKENS[:, None] // S == np.arange(T)
+    for block in ("block_0", "block_1"):
+        found = moves(model, block)  # (T S, T, S), class tokens first
+        np.testing.assert_array_equal(
+            found, np.broadcast_to(own_frame[..., None], found.shape)
+        )
+    assert moves(model, "temporal_block_0").all()
+
+
+@pytest.mark.parametrize("order", ["space_time", "time_space"])
+@pytest.mark.parametrize(
+    ("silent", "expected"),
+    [
+        ("time_attention", SAME_FRAME),
+        ("self_attention", SAME_PLACE),
+        (None, np.ones_like(SAME_FRAME)),
+    ],
+)
+def test_of_a_block_one_part_reads_frames_and_one_places(
+    silent, expected, order
+):
+    """A part that is silent adds nothing; both reach all tokens."""
+    model = made("factorized_self_attention", order=order)
+    if silent:
+        kernel = getattr(model.get_layer("block_0"), silent).output_dense.kernel
+        kernel.assign(np.zeros(kernel.shape))
+    found = moves(model, "block_0").reshape(T * S, T * S)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
