@@ -120,6 +120,7 @@ def cropping(processor, shape):
         processor: Scales as the weights expect it.
         shape: Of a clip.
     """
+    processor = processor or ImageProcessor()
     if processor.crop_size is not None:
         return processor
     height, width = shape[1:3]
