@@ -22,7 +22,7 @@ from benchmarks.rows import EVERYWHERE, ROWS, SCALING
 ALL = {**ROWS, **SCALING}
 RESULTS = Path(__file__).with_name("RESULTS.md")
 GPU_RESULTS = RESULTS.with_name("RESULTS-GPU.md")
-PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "av")
 
 # One thread each, so that CPU-seconds are not those of threads that wait.
 ONE_THREAD = {

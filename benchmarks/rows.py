@@ -18,6 +18,7 @@ from benchmarks import (
     scaling,
     transformer,
     transformer_training,
+    video_decoding,
     vit,
     vit_loading,
 )
@@ -571,6 +572,24 @@ ROWS = {
         for name, about, *functions in vit_loading.FORMATS
     },
     **dict(vit_rows(large_batch_vit)),
+    **{
+        f"video-decoding-{key_frames}-{sampling}-{peer}": Row(
+            f"`VideoFile`, {video_decoding.FRAMES} frames {about} of "
+            f"{video_decoding.LENGTH}, 320 x 240 pixels, H.264, key frames "
+            f"{about_keys}; peer PyAV that decodes every frame, {about_peer}",
+            video_decoding.reading(video_decoding.sampled, key_frames, clips),
+            video_decoding.reading(read, key_frames, clips),
+            backends=("tensorflow",),
+            amount=video_decoding.CLIPS,
+            unit="clips",
+            bars={}
+            if sampling == "uniform"
+            else {"tensorflow": Bar(faster=3.0)},
+        )
+        for key_frames, about_keys in video_decoding.KEY_FRAMES.items()
+        for sampling, (about, clips) in video_decoding.SAMPLINGS.items()
+        for peer, (about_peer, read) in video_decoding.PEERS.items()
+    },
     "import": Row(
         "`import keras_attention` after `import keras`", import_package, None
     ),

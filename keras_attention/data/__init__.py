@@ -37,6 +37,7 @@ from keras_attention.data.video_files import VideoFile
 from keras_attention.data.video_readers import (
     read_tfds_videos,
     read_video_folder,
+    read_video_list,
 )
 from keras_attention.data.video_views import VideoViews
 
@@ -66,6 +67,7 @@ __all__ = [
     "read_tfds_videos",
     "read_tsv",
     "read_video_folder",
+    "read_video_list",
     "split_blocks",
     "split_by_class",
     "split_words",

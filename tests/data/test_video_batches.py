@@ -364,10 +364,27 @@ def test_what_cannot_be_batched_is_refused_at_once(name):
         VideoBatches(**{"examples": videos(), "num_classes": 3, **arguments})
 
 
+def test_a_file_that_cannot_be_read_is_named_when_its_batch_is(tmp_path):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(encode(pictures(9))[:200])
+    with pytest.raises(ValueError, match="clip.mp4, of which nothing could"):
+        VideoBatches([(path, 0)], 1)[0]
+
+
+def test_videos_of_odd_sizes_need_one_for_all():
+    pairs = videos(1, height=7, width=5) + videos(1, height=9, width=13)
+    with pytest.raises(ValueError, match=r"7, 5.*9, 13.*Give the processor"):
+        VideoBatches(pairs, 1, frames=2, shuffle=False)[0]
+    size = ImageProcessor((11, 3))
+    clips, _ = VideoBatches(pairs, 1, 2, image_processor=size, batch_size=2)[0]
+    assert clips.shape == (2, 2, 11, 3, 3)
+
+
 def test_arrays_that_are_no_video_are_refused():
     for array, message in (
         (np.zeros((4, 4, 3), "uint8"), r"channels last. .*\(4, 4, 3\)"),
         (np.zeros((0, 4, 4, 3), "uint8"), r"\(0, 4, 4, 3\)"),
+        ([], r"encoded pictures. Received: shape \(0,\)"),
         (np.zeros((4, 4, 4, 3)), "unsigned bytes.* float64"),
     ):
         with pytest.raises(ValueError, match=message):

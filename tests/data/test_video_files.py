@@ -182,6 +182,31 @@ def test_what_is_no_video_is_named(tmp_path):
         VideoFile(sound.getvalue())
 
 
+def test_a_video_without_frames_is_refused(tmp_path):
+    path = tmp_path / "empty.mp4"
+    path.touch()
+    with pytest.raises(ValueError, match=r"empty.mp4, of which nothing could"):
+        VideoFile(path)
+    file = io.BytesIO()
+    with av.open(file, "w", format="avi") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height = 64, 48
+        container.start_encoding()
+    with pytest.raises(ValueError, match="must have frames. .* bytes without"):
+        VideoFile(file.getvalue())
+
+
+def test_an_error_tells_how_many_frames_could_be_decoded(tmp_path):
+    """Of a file that became shorter since it was opened."""
+    data = encode(pictures(40), container_format="matroska", g="5")
+    path = tmp_path / "clip.mkv"
+    path.write_bytes(data)
+    video = VideoFile(path)
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"clip.mkv, of which 1 of 2 frames"):
+        video.frames([0, 39])
+
+
 def test_a_file_that_is_cut_off_tells_how_far_it_goes(tmp_path):
     data = encode(
         np.random.default_rng(0).integers(0, 256, (40, 48, 64, 3), "uint8"),
