@@ -9,18 +9,8 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 # Named exactly, so that pip takes a CPU build where it has been given one.
 TORCH := torch==2.13.0
 
-PYTEST := $(BIN)/python -m pytest
-# Extra arguments for pytest: make test PYTEST_FLAGS="-x -k additive"
+# Extra arguments for pytest: make test PYTEST_FLAGS="-x --durations=9"
 PYTEST_FLAGS ?=
-# The promises of layers, ops, decoding and models hold on every backend, and
-# so do the examples of docstrings and pages.
-EXAMPLES := keras_attention tests/docs
-PROMISES := tests/ops tests/layers tests/decoding tests/models \
-	tests/data/test_image_batches.py \
-	tests/data/test_video_batches.py tests/test_callbacks.py tests/test_losses.py \
-	tests/test_optimizers.py tests/test_reinforce.py tests/test_schedules.py \
-	tests/applications/test_image_experiment.py \
-	tests/test_package.py
 SELECT ?= not slow
 # Tests compile much and run it once: without LLVM's optimizations XLA takes a
 # quarter less of their time. `make test-all` tests what users run.
@@ -30,7 +20,7 @@ DEMO_FOLDER ?= runs/demo
 # Two pips must not write to one environment.
 .NOTPARALLEL:
 .PHONY: help demo test test-all test-tensorflow test-jax test-torch \
-	test-jax-promises test-jax-examples lint \
+	lint \
 	lint-style lint-imports lint-types format dist bench docs docs-links \
 	support clean
 
@@ -86,40 +76,17 @@ demo: $(VENV)/.demo
 	KERAS_BACKEND=tensorflow $(BIN)/python -m applications.translation.train \
 		--recipe demo --output $(DEMO_FOLDER) --overwrite
 
-# JAX, which takes longest, beside the two others, which take its examples along:
-# half of the time on two cores.
+BACKENDS := tensorflow jax torch
 test: $(VENV)/.test
-	@jax=$$(mktemp); \
-	$(MAKE) --no-print-directory test-jax-promises > "$$jax" 2>&1 & \
-	pid=$$!; status=0; \
-	$(MAKE) --no-print-directory --keep-going test-tensorflow test-torch \
-		test-jax-examples || status=1; \
-	wait $$pid || status=1; \
-	cat "$$jax"; rm "$$jax"; \
-	exit $$status
+	$(BIN)/python tools/run_tests.py --select "$(SELECT)" \
+		--xla-flags="$(TEST_XLA_FLAGS)" --flags="$(PYTEST_FLAGS)" $(BACKENDS)
 
 test-all: export SELECT := slow or not slow
 test-all: export TEST_XLA_FLAGS :=
 test-all: test
 
-# In two processes: what XLA compiled stays in memory until one ends. Where no
-# test of a part is chosen, pytest exits with 5.
-test-tensorflow: $(VENV)/.test
-	@status=0; \
-	for part in --ignore=tests/layers tests/layers; do \
-		XLA_FLAGS="$(TEST_XLA_FLAGS)" KERAS_BACKEND=tensorflow $(PYTEST) -m "$(SELECT)" $(PYTEST_FLAGS) \
-			$$part || [ $$? -eq 5 ] || status=1; \
-	done; \
-	exit $$status
-
-test-jax: test-jax-promises test-jax-examples
-
-test-torch: TESTS := $(EXAMPLES) $(PROMISES)
-test-jax-promises: TESTS := $(PROMISES)
-test-jax-examples: TESTS := $(EXAMPLES)
-test-torch test-jax-promises test-jax-examples: $(VENV)/.test
-	XLA_FLAGS="$(TEST_XLA_FLAGS)" KERAS_BACKEND=$(word 2,$(subst -, ,$@)) \
-		$(PYTEST) -m "($(SELECT)) and not one_backend" $(PYTEST_FLAGS) $(TESTS)
+test-tensorflow test-jax test-torch: test-%:
+	@$(MAKE) --no-print-directory test BACKENDS=$*
 
 lint: lint-style lint-imports lint-types
 
