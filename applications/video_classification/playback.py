@@ -27,6 +27,7 @@ CLASS_NAMES = [
     for direction in ("forwards", "backwards")
 ]
 TEST_SHARE = 0.3
+CROPPED = 2  # height of a frame, and width at least, in those of its crops
 BAG = "bag_of_frames"
 
 
@@ -103,8 +104,8 @@ def read_videos(folder, recipe):
             f"There must be videos in the folder. Received: {folder}, with "
             "none."
         )
-    # As much larger than a clip as its crops are cut out of.
-    processor = data.ImageProcessor(round(recipe.image_size * 256 / 224))
+    # Larger than the crops of clips, so that those are many.
+    processor = data.ImageProcessor(CROPPED * recipe.image_size)
     videos = []
     for path in paths:
         file = data.VideoFile(path)
@@ -146,6 +147,10 @@ def fit(run, recipe, train, test, seed):
     number = len(CLASS_NAMES)
     steps = recipe.epochs * -(-len(train) // recipe.batch_size)
     model = run.make_model(recipe, number, steps=steps)
+    # Frames are small already, and stay as large as they are.
+    model.image_processor = run.ImageProcessor(
+        crop_size=(recipe.image_size, recipe.image_size)
+    )
     batches = run.make_training(recipe, model, train, number, seed)
     model.fit(batches, epochs=recipe.epochs, shuffle=False, verbose=0)
     found, labels = [], []

@@ -152,8 +152,11 @@ RECIPES = {
         hidden_dim=96,
         num_heads=4,
         pooling="average",
+        stride=1,
+        crops=3,
         random_crop=True,
-        augmentation=("flip", "color"),
+        # No flips: which way things go tells how a film is played.
+        augmentation=("color",),
         batch_size=32,
         epochs=20,
         learning_rate=1e-3,
