@@ -60,6 +60,8 @@ $(VENV)/.test: pyproject.toml | $(VENV)/.created
 $(VENV)/.bench: pyproject.toml $(VENV)/.test
 	@echo "Installing the bench extra into $(VENV)"
 	@$(INSTALL) -e ".[bench]"
+	@# Of which one file is read, without torchvision: see above.
+	@$(INSTALL) --no-deps "vit-pytorch>=1.26"
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/.created

@@ -70,7 +70,9 @@ def measure(step, clock, limit=SECONDS):
     """The seconds of as many steps as fit into the limit, at least one."""
     if hasattr(step, "times"):  # a step that has to be timed by itself
         (first,) = step.times(clock, 1)
-        steps = max(1, min(100, int(limit / max(first, 1e-3))))
+        if first >= limit:
+            return [first]
+        steps = min(100, int(limit / max(first, 1e-3)))
         return step.times(clock, steps)
     seconds, begin = [], time.perf_counter()
     while not seconds or time.perf_counter() - begin < limit:

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from benchmarks import (
+    classification,
     luong_nmt,
     rnn_search,
     scaling,
@@ -21,9 +22,11 @@ from benchmarks import (
     video_decoding,
     vit,
     vit_loading,
+    vivit,
 )
 from benchmarks.steps import forward, forward_and_backward, normal
 from keras_attention import layers
+from keras_attention.models.vivit import ENCODER, JOINT
 
 EVERYWHERE = ("tensorflow", "jax", "torch")
 
@@ -275,9 +278,14 @@ def vit_rows(make_row):
             "training",
             "a step of `fit` with AdamW",
             3,
-            (vit.training, vit.peer_training),
+            (classification.training, vit.peer_training),
         ),
-        ("inference", "logits", 1, (vit.inference, vit.peer_inference)),
+        (
+            "inference",
+            "logits",
+            1,
+            (classification.inference, vit.peer_inference),
+        ),
     ):
         yield from make_row(kind, about, passes, *steps)
 
@@ -318,6 +326,121 @@ def large_batch_vit(kind, about, passes, ours, peer):
             gpu_only=True,
         ),
     )
+
+
+VIVIT_SIZES = {
+    # name: words, arguments, clips in a batch
+    "small": (
+        "ViViT of 4 layers, D=256, 32 frames of 128 x 128 pixels (1,024 "
+        "tubelets)",
+        vivit.SMALL,
+        2,
+    ),
+    "b-16x2": (
+        "ViViT-B/16x2, 32 frames of 224 x 224 pixels (3,136 tubelets)",
+        vivit.B_16X2,
+        1,
+    ),
+}
+VIVIT_KINDS = {
+    "training": ("a step of `fit` with AdamW", classification.training),
+    "inference": ("logits", classification.inference),
+}
+VIVIT_PEER_KINDS = {
+    "training": vivit.peer_training,
+    "inference": vivit.peer_inference,
+}
+VIVIT_PEER_BARS = {
+    "transformers-sdpa": Bar(faster=1.0, lighter=1.0),
+    "vit-pytorch": Bar(faster=1.0),
+}
+# In the small one other things take as much memory as the scores.
+VIVIT_EAGER_BARS = {"b-16x2": Bar(lighter=2.0)}
+# From the slowest to the fastest, where attention is what costs (Arnab et
+# al., 2021, table 2); the paper finds the last between the two before it.
+VIVIT_VARIANTS = (
+    JOINT,
+    "factorized_self_attention",
+    ENCODER,
+    "factorized_dot_product",
+)
+
+
+def vivit_variants():
+    """Ours alone, in each variant."""
+    for size, (words, options, batch) in VIVIT_SIZES.items():
+        for kind, (about, step) in VIVIT_KINDS.items():
+            slower = None
+            for variant in VIVIT_VARIANTS:
+                name = f"vivit-{size}-{variant.replace('_', '-')}-{kind}"
+                bar = None
+                if variant != "factorized_dot_product":
+                    bar = Bar(slower_than=slower and (slower, 1.0))
+                    slower = name
+                yield (
+                    name,
+                    Row(
+                        f'{words}, "{variant}", {about}, B={batch}, ours alone',
+                        step(vivit.Sizes(options, variant, batch)),
+                        None,
+                        amount=batch,
+                        unit="clips",
+                        bars=dict.fromkeys(EVERYWHERE, bar),
+                    ),
+                )
+
+
+def vivit_peers():
+    """Ours and a peer's on torch."""
+    for size, (words, options, batch) in VIVIT_SIZES.items():
+        for kind, (about, step) in VIVIT_KINDS.items():
+            for name, peer, variant, make, axes in vivit.PEERS:
+                sizes = vivit.Sizes(options, variant, batch)
+                bar = VIVIT_PEER_BARS.get(name, VIVIT_EAGER_BARS.get(size))
+                yield (
+                    f"vivit-{size}-{name}-{kind}",
+                    Row(
+                        f'{words}, "{variant}", {about}, B={batch}; peer '
+                        f"{peer}",
+                        step(sizes),
+                        VIVIT_PEER_KINDS[kind](sizes, make, axes),
+                        backends=("torch",),
+                        amount=batch,
+                        unit="clips",
+                        bars={"torch": bar},
+                    ),
+                )
+
+
+def vivit_bfloat16():
+    """For a GPU: ours on each backend, peers on torch."""
+    words, options, _ = VIVIT_SIZES["b-16x2"]
+    for kind, (about, step) in VIVIT_KINDS.items():
+        for name, peer, variant, make, axes in vivit.PEERS:
+            if name == "transformers-eager":
+                continue
+            training = kind == "training"
+            sizes = vivit.Sizes(
+                options,
+                variant,
+                batch=8,
+                dtype="mixed_bfloat16" if training else "bfloat16",
+            )
+            products = 1e9 * vivit.B_16X2_PRODUCTS[variant] * sizes.batch
+            yield (
+                f"vivit-b-16x2-bfloat16-{name}-{kind}",
+                Row(
+                    f'{words}, "{variant}", {about}, B={sizes.batch}, '
+                    f"bfloat16; peer {peer}",
+                    step(sizes),
+                    VIVIT_PEER_KINDS[kind](sizes, make, axes),
+                    peer_backend="torch",
+                    amount=sizes.batch,
+                    unit="clips",
+                    flop=2 * products * (3 if training else 1),
+                    gpu_only=True,
+                ),
+            )
 
 
 ADDITIVE_BARS = {
@@ -554,7 +677,7 @@ ROWS = {
     "vit-ti-16-1024-training": Row(
         "ViT-Ti/16, a step of `fit` with AdamW, 1024 x 1024 pixels (4,096 "
         f"patches), B=1; {VIT_PEER}",
-        vit.training(VIT_LARGE),
+        classification.training(VIT_LARGE),
         vit.peer_training(VIT_LARGE),
         amount=VIT_LARGE.batch,
         unit="images",
@@ -590,6 +713,19 @@ ROWS = {
         for sampling, (about, clips) in video_decoding.SAMPLINGS.items()
         for peer, (about_peer, read) in video_decoding.PEERS.items()
     },
+    **dict(vivit_variants()),
+    **dict(vivit_peers()),
+    "vivit-small-recompute-training": Row(
+        "the small ViViT with `recompute=True`, a step of `fit` with AdamW, "
+        "B=2; peer the same without",
+        classification.training(
+            vivit.Sizes(vivit.SMALL, JOINT, 2, recompute=True)
+        ),
+        classification.training(vivit.Sizes(vivit.SMALL, JOINT, 2)),
+        amount=2,
+        unit="clips",
+    ),
+    **dict(vivit_bfloat16()),
     "import": Row(
         "`import keras_attention` after `import keras`", import_package, None
     ),

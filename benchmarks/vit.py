@@ -3,13 +3,20 @@
 import keras
 import numpy as np
 
-from benchmarks.steps import between_batches, forward, normal, wait
+from benchmarks.classification import (
+    predict,
+    step_of_fit,
+    torch_inference,
+    torch_training,
+)
+from benchmarks.steps import normal
 from keras_attention.models import ViT
 from keras_attention.models.vit import PRESETS
 
 CLASSES = 1000
 # keras-hub and transformers have the exact GELU; so have we in these rows.
 ACTIVATION = "gelu"
+TORCH_AXES = 0, 3, 1, 2  # channels first
 
 
 class Sizes:
@@ -19,8 +26,7 @@ class Sizes:
         preset: A name in `ViT.presets`.
         pixels: Height and width of the images.
         batch: How many.
-        dtype: Policy of both; half precision on torch's side is autocast's
-            in training and the weights' in inference.
+        dtype: Policy of both.
     """
 
     def __init__(self, preset, pixels=224, batch=8, dtype="float32"):
@@ -64,7 +70,7 @@ class Sizes:
         from transformers import ViTConfig, ViTForImageClassification
 
         options = self.options
-        model = ViTForImageClassification(
+        return ViTForImageClassification(
             ViTConfig(
                 hidden_size=options["hidden_dim"],
                 num_hidden_layers=options["num_layers"],
@@ -75,17 +81,6 @@ class Sizes:
                 num_labels=CLASSES,
             )
         )
-        return model.to(torch_device())
-
-
-def training(sizes):
-    """A step of `fit` with AdamW, ours."""
-    return lambda: step_of_fit(sizes.ours(), *sizes.data())
-
-
-def inference(sizes):
-    """Logits of a batch, ours."""
-    return lambda: predict(sizes.ours(), sizes.data()[0])
 
 
 def peer_training(sizes):
@@ -93,7 +88,7 @@ def peer_training(sizes):
 
     def make():
         if keras.backend.backend() == "torch":
-            return torch_training(sizes)
+            return torch_training(sizes.transformers(), sizes, TORCH_AXES)
         return step_of_fit(sizes.keras_hub(), *sizes.data())
 
     return make
@@ -102,76 +97,7 @@ def peer_training(sizes):
 def peer_inference(sizes):
     def make():
         if keras.backend.backend() == "torch":
-            return torch_inference(sizes)
+            return torch_inference(sizes.transformers(), sizes, TORCH_AXES)
         return predict(sizes.keras_hub(), sizes.data()[0])
 
     return make
-
-
-def step_of_fit(model, images, labels):
-    model.compile(
-        keras.optimizers.AdamW(),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=keras.backend.backend() != "torch",
-    )
-    return between_batches(model, (images, labels))
-
-
-def predict(model, images):
-    return forward(lambda x: model(x, training=False), [images], model)
-
-
-def torch_data(sizes):
-    import torch
-
-    images, labels = sizes.data()
-    images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    device = torch_device()
-    return (
-        torch.tensor(images, device=device),
-        torch.tensor(labels, device=device, dtype=torch.long),
-    )
-
-
-def torch_training(sizes):
-    import torch
-
-    model = sizes.transformers().train()
-    optimizer = torch.optim.AdamW(model.parameters())
-    images, labels = torch_data(sizes)
-    half = torch.autocast(
-        images.device.type, torch.bfloat16, enabled=sizes.dtype != "float32"
-    )
-
-    def step():
-        with half:
-            logits = model(images).logits
-            loss = torch.nn.functional.cross_entropy(logits, labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        # Read as `fit` reads it for its progress bar.
-        return loss.item()
-
-    return step
-
-
-def torch_inference(sizes):
-    import torch
-
-    dtype = torch.float32 if sizes.dtype == "float32" else torch.bfloat16
-    model = sizes.transformers().eval().to(dtype)
-    images = torch_data(sizes)[0].to(dtype)
-
-    def step():
-        with torch.no_grad():
-            model(images)
-        wait()
-
-    return step
-
-
-def torch_device():
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -110,10 +110,10 @@ def project_at_once(layers, x):
         _join([reshape(kernel, (features, -1)) for kernel in kernels]),
         bias,
     )  # (R, sum of widths)
-    ends = list(itertools.accumulate(math.prod(size) for size in sizes))
+    parts = _split(made, [math.prod(size) for size in sizes])
     return [
-        reshape(made[:, end - math.prod(size) : end], (*shape, *size))
-        for end, size in zip(ends, sizes, strict=True)
+        reshape(part, (*shape, *size))
+        for part, size in zip(parts, sizes, strict=True)
     ]
 
 
@@ -167,3 +167,18 @@ def _join(tensors):
 
         return torch.cat(tensors, dim=-1)
     return ops.concatenate(tensors, axis=-1)
+
+
+def _split(rows, widths):
+    """Parts of the last axis.
+
+    On torch by `split`, whose gradient is put together once: that of each
+    slice would be as large as the whole, and mostly zeros.
+    """
+    if keras.backend.backend() == "torch":
+        return rows.split(widths, dim=-1)
+    ends = itertools.accumulate(widths)
+    return [
+        rows[:, end - width : end]
+        for end, width in zip(ends, widths, strict=True)
+    ]

@@ -1,3 +1,4 @@
+import collections
 import json
 import warnings
 from pathlib import Path
@@ -269,6 +270,40 @@ class Model(keras.Model):
         if key not in self._compiled_functions:
             self._compiled_functions[key] = self._compile(function)
         return self._compiled_functions[key]
+
+    def _run_through_graph(
+        self, inputs, operation_fn=lambda layer: layer, call_fn=None
+    ):
+        """Keras's, but a result is forgotten once all layers have read it.
+
+        Keras keeps all until the end, which in a compiled graph costs
+        nothing: without gradients, torch would hold each block's output.
+        """
+        if keras.backend.backend() != "torch" or call_fn is not None:
+            return super()._run_through_graph(inputs, operation_fn, call_fn)
+        nodes = [
+            node
+            for _, nodes in sorted(self._nodes_by_depth.items(), reverse=True)
+            for node in nodes
+            if not node.is_input
+        ]
+        readers = collections.Counter(map(id, self.outputs))
+        for node in nodes:
+            readers.update(map(id, node.input_tensors))
+        inputs = keras.tree.flatten(inputs)
+        known = dict(zip(map(id, self.inputs), inputs, strict=True))
+        for node in nodes:
+            args, kwargs = node.arguments.fill_in(known)
+            made = operation_fn(node.operation)(*args, **kwargs)
+            made = keras.tree.flatten(made)
+            known.update(zip(map(id, node.outputs), made, strict=True))
+            for x in map(id, node.input_tensors):
+                readers[x] -= 1
+                if not readers[x]:
+                    del known[x]
+            del args, kwargs, made
+        outputs = [known[id(x)] for x in self.outputs]
+        return keras.tree.pack_sequence_as(self._outputs_struct, outputs)
 
     def _compile(self, function):
         backend = keras.backend.backend()

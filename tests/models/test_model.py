@@ -1,4 +1,5 @@
 import json
+import weakref
 
 import keras
 import numpy as np
@@ -7,6 +8,7 @@ from keras import ops
 
 from keras_attention.layers import AdditiveAttention
 from keras_attention.models import RNNSearch
+from keras_attention.models.model import Model
 
 SIZES = dict(
     source_vocabulary_size=17,
@@ -61,6 +63,43 @@ def test_a_quantized_model_reloads_and_saves_again(tmp_path):
     assert again.output_dense.quantization_mode == "int8"
     assert again.decoder.attention.query_dense.quantization_mode == "int8"
     np.testing.assert_allclose(answers(again), quantized, atol=1e-6)
+
+
+class Row(Model):
+    """Layers in a row, and one more that reads the first and the last."""
+
+    def __init__(self, made):
+        class Next(keras.layers.Layer):
+            def call(self, x):
+                y = x + 1
+                made.append(weakref.ref(y))
+                return y
+
+        inputs = keras.Input((3,))
+        first = x = Next()(inputs)
+        for _ in range(5):
+            x = Next()(x)
+        made.clear()
+        outputs = {"first": first, "sum": keras.layers.Add()([first, x])}
+        super().__init__(inputs=inputs, outputs=outputs)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="of eager results on torch"
+)
+def test_a_result_is_forgotten_once_all_layers_have_read_it():
+    import torch
+
+    made, held = [], []
+    model = Row(made)
+    with torch.no_grad():
+        model.layers[-1].register_forward_pre_hook(
+            lambda *_: held.extend(x() is not None for x in made)
+        )
+        outputs = model(np.zeros((2, 3), "float32"))
+    assert held == [True, False, False, False, False, True]
+    np.testing.assert_array_equal(outputs["first"], np.full((2, 3), 1.0))
+    np.testing.assert_array_equal(outputs["sum"], np.full((2, 3), 7.0))
 
 
 def test_misspelt_arguments_are_refused(tmp_path):
