@@ -291,9 +291,16 @@ def test_it_saves_and_reloads(cell, tmp_path):
 @pytest.mark.parametrize(
     "cell, attention",
     [
-        *[("GRU", name) for name in ATTENTIONS],
-        ("LSTM", "additive"),
+        ("GRU", "additive"),
+        ("GRU", "heads"),
         ("stacked", "additive"),
+        # The contract trains them by a step.
+        *(
+            pytest.param("GRU", name, marks=pytest.mark.slow)
+            for name in ATTENTIONS
+            if name not in ("additive", "heads")
+        ),
+        pytest.param("LSTM", "additive", marks=pytest.mark.slow),
     ],
 )
 def test_fit_moves_every_weight(cell, attention, jit_compile):

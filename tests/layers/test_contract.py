@@ -192,7 +192,8 @@ def test_gradients_of_unknown_sizes_are_those_of_known_ones(name, jit_compile):
             compiled(*inputs), compute(*inputs), strict=True
         ):
             got, expected = map(tf.convert_to_tensor, (got, expected))
-            np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-4)
+            # Sums of many squares, in another order.
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
 @names(lambda case: case.masks)

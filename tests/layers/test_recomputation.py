@@ -34,8 +34,25 @@ def space_time(inputs, **options):
     return keras.ops.reshape(block(x), (-1, T, D))
 
 
-@pytest.mark.parametrize("block", [encoder, decoder, space_time])
-@pytest.mark.parametrize("way", ["float32", "mixed_bfloat16", "frozen"])
+@pytest.mark.parametrize(
+    "block, way",
+    [
+        (encoder, "mixed_bfloat16"),
+        (encoder, "frozen"),
+        (decoder, "float32"),
+        (space_time, "float32"),
+        *(
+            pytest.param(block, way, marks=pytest.mark.slow)
+            for block, way in (
+                (encoder, "float32"),
+                (decoder, "mixed_bfloat16"),
+                (decoder, "frozen"),
+                (space_time, "mixed_bfloat16"),
+                (space_time, "frozen"),
+            )
+        ),
+    ],
+)
 def test_training_is_the_same_but_for_what_is_kept(block, way):
     """To the last weight, with dropout that is another in each step."""
     options = dict(layer_scale=0.5, dtype="float32")
