@@ -46,7 +46,7 @@ class TransformerEncoderBlock(TransformerBlock):
         recompute: Whether what is computed within is computed again for the
             gradient instead of being kept: of a stack of such blocks, memory
             holds one instead of all, for the time of another forward pass.
-            XLA on a CPU undoes it.
+            XLA on a CPU undoes much of it.
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
 
     Call arguments:
