@@ -7,6 +7,7 @@ from keras.src.layers.attention import multi_head_attention_test
 from keras_attention.layers import MultiHead, MultiHeadAttention
 from keras_attention.ops import dot_product, tiles
 from tests.gradients import gradients
+from tests.marks import slow_on_jax
 
 # Keras's own tests of its layer, with ours in its place. Left out, because
 # they poke private names of Keras's class; their promises are tested below
@@ -33,6 +34,7 @@ class OurLayers:
         return getattr(keras.src.layers, name)
 
 
+@slow_on_jax
 # One of their tests names its inputs otherwise than the keys of its data.
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
 # Another loads weights from a model that was compiled into one that was not.
@@ -434,6 +436,7 @@ def test_lora_trains_and_int8_stays_close():
     assert 0 < np.abs(numpy(layer(query, value)) - exact).max() < 0.1
 
 
+@slow_on_jax
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_it_trains_to_find_a_marked_position(jit_compile):
     if jit_compile and keras.backend.backend() == "torch":

@@ -18,6 +18,7 @@ from keras_attention.layers import (
     SlidingWindowAttention,
     TransformerDecoderBlock,
 )
+from tests.marks import slow_on_jax
 
 B, T, S, D, F, N = 2, 5, 7, 6, 11, 3
 K = 4
@@ -253,6 +254,7 @@ def test_it_saves_and_reloads(tmp_path, given):
     )
 
 
+@slow_on_jax
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_it_learns_to_shift_and_to_copy(jit_compile):
     if jit_compile and keras.backend.backend() == "torch":
