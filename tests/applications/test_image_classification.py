@@ -244,7 +244,7 @@ def test_a_bag_of_patches_reads_no_patch_beside_another():
     assert abs(total - swapped).max() > 1e-2
 
 
-@pytest.mark.slow  # the code is that of videos, whose run is killed in each test
+@pytest.mark.slow  # The code is that of videos, whose run is always killed.
 def test_a_killed_run_ends_with_the_metrics_of_one_that_was_not(
     tmp_path, capsys
 ):
