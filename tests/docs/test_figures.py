@@ -7,8 +7,17 @@ from docs.extensions import figures
 pytest.importorskip("matplotlib")
 
 
+def scripts():
+    """All of them; those that train a model first are slow."""
+    for script in figures.scripts():
+        text = script.read_text(encoding="utf-8")
+        trains = ".fit(" in text or "_trained" in text
+        marks = [pytest.mark.slow] if trains else []
+        yield pytest.param(script, id=script.stem, marks=marks)
+
+
 @pytest.mark.one_backend
-@pytest.mark.parametrize("script", figures.scripts(), ids=lambda x: x.stem)
+@pytest.mark.parametrize("script", scripts())
 def test_a_figure_says_what_its_axes_are(script):
     figure = figures.draw(script)
     assert figure.axes
