@@ -17,7 +17,7 @@ def scripts():
 
 
 @pytest.mark.one_backend
-@pytest.mark.parametrize("script", scripts())
+@pytest.mark.parametrize("script", list(scripts()))
 def test_a_figure_says_what_its_axes_are(script):
     figure = figures.draw(script)
     assert figure.axes
