@@ -95,7 +95,7 @@ def write_inventories(folder):
 
 def keras_names():
     """Names of Keras in our pages and docstrings, with page and kind."""
-    mentioned = set()
+    mentioned = set(KERAS_PAGES)  # annotations name a class by another path
     for pattern in ("keras_attention/**/*.py", "docs/**/*.md"):
         for path in ROOT.glob(pattern):
             mentioned.update(NAME.findall(path.read_text(encoding="utf-8")))
