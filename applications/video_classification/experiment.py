@@ -1,5 +1,7 @@
 """One run of a recipe: its model, its clips, its scores."""
 
+from pathlib import Path
+
 import keras
 
 from applications.vision import experiment as vision
@@ -54,26 +56,33 @@ def make_vivit(recipe, num_classes, weights=None, image_weights=None):
     )
     if image_weights is not None:
         return from_images(recipe, image_weights, options)
+    variant = {} if recipe.variant is None else {"variant": recipe.variant}
     if weights is not None:
         vision.check_sizes(recipe, weights, SIZES)
-        model = ViViT.from_preset(weights, **options)
+        # Files of scenic's alone do not always tell.
+        told = variant if Path(weights).is_file() else {}
+        model = ViViT.from_preset(weights, **told, **options)
+        if recipe.variant not in (None, model.variant):
+            raise ValueError(
+                "Weights say the variant of their model. Received: weights of "
+                f"{weights}, {model.variant}, with variant={recipe.variant}. "
+                "Add --set variant=None."
+            )
         shape = clip_shape(recipe, model.video_shape)
         size = tubelet_size(recipe, model.tubelet_size)
         if (shape, size) != (model.video_shape, model.tubelet_size):
             model = model.resize(shape, size)
         return model
-    preset = checks.one_of(recipe.preset, "preset", tuple(ViViT.presets))
-    sizes = ViViT.presets[preset]
-    shape = clip_shape(recipe, sizes.get("video_shape", (32, 224, 224, 3)))
+    shape, size = sizes_of_preset(recipe)
     return ViViT.from_preset(
         recipe.preset,
         video_shape=shape,
-        tubelet_size=tubelet_size(recipe, sizes["tubelet_size"]),
-        variant=recipe.variant,
+        tubelet_size=size,
         image_processor=ImageProcessor(shape[1:3]),
         position_stddev=recipe.position_stddev,
         head_initializer=recipe.head_initializer,
         **vision.sizes_of(recipe, SIZES),
+        **variant,
         **options,
     )
 
@@ -92,11 +101,19 @@ def from_images(recipe, image_weights, options):
         vit,
         frames=recipe.frames or 32,
         tubelet_frames=recipe.tubelet_frames or 2,
-        variant=recipe.variant,
+        variant=recipe.variant or "factorized_encoder",
         method=recipe.inflation,
         **own,
         **options,
     )
+
+
+def sizes_of_preset(recipe):
+    """Of a clip and of a tubelet, as the recipe changes the preset's."""
+    preset = checks.one_of(recipe.preset, "preset", tuple(ViViT.presets))
+    sizes = {"video_shape": (32, 224, 224, 3), **ViViT.presets[preset]}
+    shape = clip_shape(recipe, sizes["video_shape"])
+    return shape, tubelet_size(recipe, sizes["tubelet_size"])
 
 
 def clip_shape(recipe, shape):
@@ -137,9 +154,7 @@ def cropping(processor, shape):
 
 def bag_of_frames(recipe, num_classes):
     """A ViT on each frame, and what it finds in all of them averaged."""
-    sizes = ViViT.presets[recipe.preset]
-    shape = clip_shape(recipe, sizes["video_shape"])
-    size = tubelet_size(recipe, sizes["tubelet_size"])
+    shape, size = sizes_of_preset(recipe)
     vit = ViT.from_preset(
         "vit_tiny",
         image_shape=shape[1:],

@@ -18,7 +18,12 @@ import sys
 from pathlib import Path
 
 from applications.common import command, folders
-from applications.video_classification.recipes import CHOICES, make_recipe
+from applications.video_classification.recipes import (
+    RECIPES,
+    VARIANTS,
+    make_recipe,
+)
+from applications.vision import runs
 
 SPEEDS = 1, 2, 4  # frames of the video from one of a clip to the next
 CLASS_NAMES = [
@@ -29,6 +34,22 @@ CLASS_NAMES = [
 TEST_SHARE = 0.3
 CROPPED = 2  # height of a frame, and width at least, in those of its crops
 BAG = "bag_of_frames"
+# Choices that would do nothing here, or something else.
+FIXED = (
+    "dataset",
+    "system",
+    "variant",
+    "stride",
+    "views",
+    "random_crop",
+    "validation_share",
+    "trainable",
+    "freeze_blocks",
+    "layer_decay",
+    "inflation",
+    "ema",
+    "budget_minutes",
+)
 
 
 def make_parser():
@@ -43,8 +64,8 @@ def make_parser():
     parser.add_argument(
         "--variants",
         nargs="+",
-        choices=(*CHOICES["variant"], BAG),
-        default=(*CHOICES["variant"], BAG),
+        choices=(*VARIANTS, BAG),
+        default=(*VARIANTS, BAG),
         help="variants of ViViT, or a bag of frames",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -58,6 +79,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
         recipe = make_recipe("playback", options.changes)
+        check_recipe(recipe)
+        listing = runs.sha256(options.videos, "videos")
         command.limit_threads(options.threads)
         command.require("PIL")
         run = importlib.import_module(
@@ -68,7 +91,7 @@ def main(arguments=None):
     print(f"{len(train)} clips to train on, {len(test)} to test on", flush=True)
     path = options.output / folders.METRICS_FILE
     about = json.loads(json.dumps(dataclasses.asdict(recipe)))
-    about["clips"] = [len(train), len(test)]
+    about["videos"] = listing
     rows = []
     if path.exists():
         saved = json.loads(path.read_text(encoding="utf-8"))
@@ -86,7 +109,31 @@ def main(arguments=None):
             rows.append({**key, **found})
             print({**key, **found}, flush=True)
             folders.write_json(path, {"about": about, "rows": rows})
-    print(table([row for row in rows if row["variant"] in options.variants]))
+    asked = options.variants, options.seeds
+    print(
+        table(
+            row
+            for row in rows
+            if row["variant"] in asked[0] and row["seed"] in asked[1]
+        )
+    )
+
+
+def check_recipe(recipe):
+    """Refuses choices that have no place here."""
+    for field in FIXED:
+        value, own = getattr(recipe, field), getattr(RECIPES["playback"], field)
+        if value != own:
+            raise ValueError(
+                "Films are cut, trained on and told apart in one way. "
+                f"Received: {field}={value}. Leave it at {own}."
+            )
+    for field in ("frames", "image_size"):
+        if not isinstance(getattr(recipe, field), int):
+            raise ValueError(
+                f"`{field}` must be a number here. Received: "
+                f"{field}={getattr(recipe, field)}."
+            )
 
 
 def read_videos(folder, recipe):
@@ -168,6 +215,7 @@ def fit(run, recipe, train, test, seed):
 
 def table(rows):
     """Markdown: means over seeds, and their range."""
+    rows = list(rows)
     names = "accuracy", "direction", "speed"
     lines = [["", "direction and speed", "direction", "speed"], ["---"] * 4]
     for variant in dict.fromkeys(row["variant"] for row in rows):

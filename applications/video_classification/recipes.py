@@ -16,7 +16,8 @@ class Recipe(vision.VisionRecipe):
         system: `"vivit"`; or what it is compared with: `"bag_of_frames"`, a
             ViT on each frame, whose features are averaged.
         preset: One of the presets of `ViViT`.
-        variant: Which of the four; see `ViViT`.
+        variant: Which of the four; see `ViViT`. None is that of the weights,
+            begun from an image model `"factorized_encoder"`, else the first.
         frames: Frames of a clip; None is the preset's or the weights', whose
             positions are resampled to any other.
         stride: Frames of the video from one of a clip to the next, which then
@@ -38,7 +39,7 @@ class Recipe(vision.VisionRecipe):
     hold: int = 1
     system: str = "vivit"
     preset: str = "vivit_tiny"
-    variant: str = "spatio_temporal"
+    variant: str | None = None
     frames: int | None = None
     stride: int | None = None
     tubelet_frames: int | None = None
@@ -99,7 +100,6 @@ SCRATCH = Recipe(
 FINE_TUNE = Recipe(
     dataset="named",
     preset="vivit_b_16x2",
-    variant="factorized_encoder",
     stride=2,
     random_crop=True,
     augmentation=("flip", "zoom", "color"),
@@ -173,15 +173,16 @@ RECIPES = {
         weight_decay=1e-4,
     ),
 }
+VARIANTS = (
+    "spatio_temporal",
+    "factorized_encoder",
+    "factorized_self_attention",
+    "factorized_dot_product",
+)
 CHOICES = {
     "dataset": ("roll_motion", "named"),
     "system": ("vivit", "bag_of_frames"),
-    "variant": (
-        "spatio_temporal",
-        "factorized_encoder",
-        "factorized_self_attention",
-        "factorized_dot_product",
-    ),
+    "variant": (None, *VARIANTS),
     "inflation": ("central_frame", "average"),
     "crops": (1, 3),
 }
@@ -200,10 +201,11 @@ def check_recipe(recipe):
 
 def ignored(recipe):
     """Fields that a recipe has no use for, by the reason."""
-    parts = "trainable", "freeze_blocks", "layer_decay"
+    parts = "trainable", "freeze_blocks", "layer_decay", "recompute"
     return {
-        "A bag of frames is trained as a whole, and keeps what it computes.": (
-            () if recipe.system == "vivit" else (*parts, "recompute")
+        "A bag of frames has no variants, is trained as a whole and keeps "
+        "what it computes.": (
+            () if recipe.system == "vivit" else (*parts, "variant")
         ),
         "Only what is generated is held.": (
             ("hold",) if recipe.dataset == "named" else ()

@@ -31,10 +31,11 @@ def description(application, name, recipe, options, **others):
             f"--weights {application.weights}, for example, or take "
             "--recipe scratch."
         )
-    if options.skip_bad_files and not (data and Path(data).is_dir()):
+    several = data and Path(data).exists() and Path(data).suffix != ".npz"
+    if options.skip_bad_files and not several:
         raise ValueError(
-            "Files are left out of a folder. Received: --skip-bad-files with "
-            f"--data {data}. Leave it out."
+            "Files are left out of a folder or a list. Received: "
+            f"--skip-bad-files with --data {data}. Leave it out."
         )
     if (recipe.dataset == "named") != (data is not None):
         raise ValueError(

@@ -91,7 +91,7 @@ def video_rollout(
 
     with A_space between the tokens of a frame, A_time between those of a
     place, in the model's `order`. An encoder without blocks over time takes
-    the mean over its frames.
+    the mean over its frames. The scores of all blocks are held at once.
 
     Args:
         model: A `ViViT`, of any variant.
@@ -106,7 +106,8 @@ def video_rollout(
     Returns:
         `(B, T, rows, columns)`. A clip's sum to 1 where the mean of tokens is
         classified; class tokens are made of themselves too, and that share is
-        left out.
+        left out. So is what passes through a token of which `discard_ratio`
+        or "min" leave nothing, without `residual`.
 
     Raises:
         ValueError: The video is not of the model's shape, or an argument is

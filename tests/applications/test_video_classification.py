@@ -15,8 +15,8 @@ from applications.video_classification import (
     train,
 )
 from applications.video_classification.recipes import (
-    CHOICES,
     RECIPES,
+    VARIANTS,
     make_recipe,
 )
 from keras_attention.data import synthetic
@@ -183,7 +183,7 @@ def test_a_folder_of_videos_is_learned_from_an_image_model(rolls, tmp_path):
         "factorized_self_attention",
         *(
             pytest.param(variant, marks=pytest.mark.slow)
-            for variant in CHOICES["variant"]
+            for variant in VARIANTS
             if variant != "factorized_self_attention"
         ),
     ],
@@ -231,6 +231,17 @@ def test_a_trained_model_learns_other_videos(smoke, rolls, tmp_path):
     assert metrics["class_names"] == ["left", "right"]
     model, *_ = runs.read_run(tmp_path / "run")
     assert model.video_shape == (10, 12, 12, 3)
+    assert model.variant == "spatio_temporal"  # that of the weights
+
+
+def test_weights_of_another_variant_are_refused(smoke, rolls, tmp_path, capsys):
+    options = ("--recipe", "fine_tune", "--output", tmp_path / "run")
+    options += ("--data", rolls, "--weights", smoke / "model")
+    text = refusal(
+        capsys, train.main, *options, "--set", "variant=factorized_encoder"
+    )
+    assert "Add --set variant=None" in text
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_killed_run_ends_with_the_metrics_of_one_that_was_not(tmp_path):
@@ -299,7 +310,12 @@ def test_films_played_in_ways_are_told_apart_in_time(tmp_path, capsys):
     assert "'variant': 'factorized_encoder'" not in printed
     assert "| bag of frames |" in printed
     text = refusal(capsys, playback.main, "--videos", tmp_path / "none")
-    assert "with none" in text
+    assert "where there is none" in text
+    for change in ("stride=2", "ema=0.9", "image_size=(16,16)"):
+        text = refusal(
+            capsys, playback.main, "--videos", tmp_path, "--set", change
+        )
+        assert change.partition("=")[0] in text
 
 
 def test_no_frame_trains_and_tests():
@@ -325,6 +341,14 @@ def test_no_frame_trains_and_tests():
         (["--set", "epoch=3"], "A recipe's fields are dataset,"),
         (["--set", "system=i3d"], "vivit, bag_of_frames"),
         (["--set", "variant=joint"], "spatio_temporal, factorized_encoder"),
+        (
+            ["--set", "system=bag_of_frames", "preset=vivit_x"],
+            "preset='vivit_x'",
+        ),
+        (
+            ["--set", f"variant={VARIANTS[1]}", "system=bag_of_frames"],
+            "has no variants",
+        ),
         (["--set", "views=4"], "Add --set stride=2"),
         (["--set", "crops=2", "stride=1"], "must be one of 1, 3"),
         (["--set", "patch_size=5"], "multiple"),
