@@ -298,10 +298,11 @@ def test_films_played_in_ways_are_told_apart_in_time(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for index in range(2):
         frames = rng.integers(0, 255, (60, 12, 16, 3)).astype("uint8")
-        write_video(tmp_path / f"{index}.mp4", frames)
+        write_video(tmp_path / "films" / f"{index}.mp4", frames)
     changes = ["epochs=1", "frames=4", "hidden_dim=16", "num_layers=1"]
     changes += ["image_size=16", "num_heads=2"]
-    arguments = ["--videos", str(tmp_path), "--output", str(tmp_path / "runs")]
+    films = tmp_path / "films"
+    arguments = ["--videos", str(films), "--output", str(tmp_path / "runs")]
     arguments += ["--set", *changes, "--seeds", "0", "--variants"]
     playback.main([*arguments, "factorized_encoder"])
     assert "| factorized encoder |" in capsys.readouterr().out
@@ -313,7 +314,7 @@ def test_films_played_in_ways_are_told_apart_in_time(tmp_path, capsys):
     assert "where there is none" in text
     for change in ("stride=2", "ema=0.9", "image_size=(16,16)"):
         text = refusal(
-            capsys, playback.main, "--videos", tmp_path, "--set", change
+            capsys, playback.main, "--videos", films, "--set", change
         )
         assert change.partition("=")[0] in text
 
