@@ -21,6 +21,7 @@ __all__ = [
     "BestWeights",
     "TimeBudget",
     "SaveAndResume",
+    "SemiSamplingSchedule",
     "TemperatureSchedule",
     "ValidationBLEU",
 ]
@@ -269,7 +270,31 @@ class TimeBudget(keras.callbacks.Callback):
             self._start = self.clock()
 
 
-class TemperatureSchedule(keras.callbacks.Callback):
+class HardAttentionSchedule(keras.callbacks.Callback):
+    """Sets a variable of every `HardAttention` before each epoch."""
+
+    def __init__(self, schedule: Callable[[int], float], name: str, check):
+        super().__init__()
+        self.schedule, self.name, self.check = schedule, name, check
+
+    def on_epoch_begin(self, epoch, logs=None):
+        variables = [
+            getattr(layer, f"{self.name}_variable", None)
+            for layer in self.model._flatten_layers()
+        ]
+        variables = [x for x in variables if x is not None]
+        if not variables:
+            raise ValueError(
+                f"`{type(self).__name__}` needs a model with a "
+                "`HardAttention` that is built. Received: "
+                f"model={self.model!r}."
+            )
+        value = self.check(self.schedule(epoch), self.name)
+        for variable in variables:
+            variable.assign(value)
+
+
+class TemperatureSchedule(HardAttentionSchedule):
     """Sets the temperature of every `HardAttention` before each epoch.
 
     A temperature that falls makes Gumbel-softmax samples harder as training
@@ -298,23 +323,42 @@ class TemperatureSchedule(keras.callbacks.Callback):
     """
 
     def __init__(self, schedule: Callable[[int], float]):
-        super().__init__()
-        self.schedule = schedule
+        super().__init__(schedule, "temperature", checks.positive)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        layers = [
-            layer
-            for layer in self.model._flatten_layers()
-            if getattr(layer, "temperature_variable", None) is not None
-        ]
-        if not layers:
-            raise ValueError(
-                "`TemperatureSchedule` needs a model with a `HardAttention` "
-                f"that is built. Received: model={self.model!r}."
-            )
-        value = checks.positive(self.schedule(epoch), "temperature")
-        for layer in layers:
-            layer.temperature_variable.assign(value)
+
+class SemiSamplingSchedule(HardAttentionSchedule):
+    """Sets the semi-sampling of every `HardAttention` before each epoch.
+
+    From soft to hard attention: with a share of 1 all examples read the
+    expectation, as soft attention does, and what encodes the memory learns to
+    tell locations apart; with less, some read one location. Where encoder and
+    attention begin together, hard attention from the first step on may never
+    learn where to look.
+
+    Args:
+        schedule: `schedule(epoch) -> share`, from 0 to 1; epochs count from
+            0, and go on where a resumed training goes on.
+
+    Raises:
+        ValueError: The model has no such layer, or a share is not from 0 to 1.
+
+    Examples:
+        >>> import keras, numpy as np
+        >>> from keras_attention import callbacks, layers
+        >>> query, memory = keras.Input((3, 4)), keras.Input((5, 6))
+        >>> attention = layers.HardAttention(8, "straight_through")
+        >>> model = keras.Model([query, memory], attention(query, memory))
+        >>> model.compile("sgd", "mse")
+        >>> x, y = [np.ones((2, 3, 4)), np.ones((2, 5, 6))], np.ones((2, 3, 6))
+        >>> harden = callbacks.SemiSamplingSchedule(
+        ...     lambda epoch: 1.0 if epoch < 2 else 0.5)
+        >>> history = model.fit(x, y, epochs=3, callbacks=[harden], verbose=0)
+        >>> float(attention.semi_sampling_variable)
+        0.5
+    """
+
+    def __init__(self, schedule: Callable[[int], float]):
+        super().__init__(schedule, "semi_sampling", checks.share)
 
 
 class ValidationBLEU(keras.callbacks.Callback):

@@ -57,6 +57,8 @@ class AttentionRNN(keras.layers.Layer):
         inputs: `(B, T, D)`.
         memory: `(B, S, V)`.
         memory_mask: Booleans `(B, S)`; a position at False is never read.
+        memory_key: `(B, S, E)`, what queries are compared with; `memory` if
+            None.
         inputs_mask: Booleans `(B, T)`; a step at False keeps the state and
             gives zeros.
         initial_state: The cell's, `(B, units)` or a list of such; zeros if
@@ -69,8 +71,9 @@ class AttentionRNN(keras.layers.Layer):
     Returns:
         A dict: `outputs` `(B, T, units)`, `contexts` `(B, T, V)` after the
         gate, `states` after the last step (`step` goes on from there),
-        `scores` `(B, T, S)` if asked for, and what else the attention
-        reports, over time.
+        `scores` `(B, T, S)` if asked for, the `gate`'s values `(B, T, 1)` or
+        `(B, T, V)` if there is one, and what else the attention reports,
+        over time.
 
     Raises:
         ValueError: An argument is not one of those above, sizes do not fit,
@@ -135,7 +138,7 @@ class AttentionRNN(keras.layers.Layer):
             )
         self.gate_dense = None
         self.supports_masking = True
-        self._memory_shape: tuple | None = None
+        self._memory_shapes: tuple | None = None
 
     def _check_dtypes(self):
         parts = [*getattr(self.cell, "cells", [self.cell]), self.attention]
@@ -149,8 +152,13 @@ class AttentionRNN(keras.layers.Layer):
                     "for all with `keras.config.set_dtype_policy`."
                 )
 
-    def build(self, inputs_shape, memory_shape):
-        for name, shape in (("inputs", inputs_shape), ("memory", memory_shape)):
+    def build(self, inputs_shape, memory_shape, memory_key_shape=None):
+        memory_key_shape = memory_key_shape or memory_shape
+        for name, shape in (
+            ("inputs", inputs_shape),
+            ("memory", memory_shape),
+            ("memory_key", memory_key_shape),
+        ):
             if len(shape) != 3:
                 raise ValueError(
                     f"`{name}` must have shape (batch, length, features). "
@@ -160,7 +168,11 @@ class AttentionRNN(keras.layers.Layer):
         units = self.output_units()
         # A cell or attention that comes back from a file is built already.
         if not self.attention.built:
-            self.attention.build((batch, steps, units), tuple(memory_shape))
+            self.attention.build(
+                (batch, steps, units),
+                tuple(memory_shape),
+                tuple(memory_key_shape),
+            )
         context = self.attention.compute_output_shape(
             (batch, steps, units), tuple(memory_shape)
         )[-1]
@@ -196,11 +208,12 @@ class AttentionRNN(keras.layers.Layer):
         return_attention_scores=False,
         training=None,
         noise=None,
+        memory_key=None,
     ):
         context_size = self.attention.compute_output_shape(
             (*inputs.shape[:2], self.output_units()), tuple(memory.shape)
         )[-1]
-        memory = self.memory(memory, memory_mask)
+        memory = self.memory(memory, memory_mask, memory_key)
         state = self.initial_state(memory, initial_state)
         xs = {"x": ops.transpose(inputs, (1, 0, 2))}  # (T, B, D)
         if inputs_mask is not None:
@@ -308,18 +321,21 @@ class AttentionRNN(keras.layers.Layer):
             lambda x: kept(x, ops.zeros_like(x)), result
         )
 
-    def memory(self, memory, mask=None):
+    def memory(self, memory, mask=None, key=None):
         """Projects a source once; see `Attention.memory`.
 
         Args:
             memory: `(B, S, V)`.
             mask: Booleans `(B, S)`, True = may be read.
+            key: `(B, S, E)`, what queries are compared with; `memory` if
+                None.
 
         Returns:
             A dict of tensors with leading axis B.
         """
-        self._memory_shape = tuple(memory.shape)
-        return self.attention.memory(memory, mask=mask)
+        shapes = [memory.shape, memory.shape if key is None else key.shape]
+        self._memory_shapes = tuple(map(tuple, shapes))
+        return self.attention.memory(memory, key, mask=mask)
 
     def initial_state(self, memory, cell_state=None):
         """The state before the first step.
@@ -401,13 +417,13 @@ class AttentionRNN(keras.layers.Layer):
         """
         inputs = ops.cast(ops.convert_to_tensor(inputs), self.compute_dtype)
         if not self.built:
-            if self._memory_shape is None:
+            if self._memory_shapes is None:
                 raise ValueError(
                     f"{self.name}.step needs a layer that is built. Call "
                     "`memory` of the same layer first."
                 )
             features = inputs.shape[-1]
-            self.build((None, None, features), self._memory_shape)
+            self.build((None, None, features), *self._memory_shapes)
         if len(inputs.shape) not in (2, 3):
             raise ValueError(
                 "`inputs` of a step must have shape (B, D) or (B, K, D). "
@@ -494,7 +510,7 @@ class AttentionRNN(keras.layers.Layer):
         return tree.flatten(last)[0]
 
     def _read(self, query, memory, state, hypotheses, **kwargs):
-        gate = 1 if self.gate_dense is None else self.gate_dense(query)
+        rows = query
         if hypotheses is not None:
             query = ops.reshape(query, (-1, hypotheses, query.shape[-1]))
         context, state, extras = self.attention.step(
@@ -505,7 +521,10 @@ class AttentionRNN(keras.layers.Layer):
                 lambda x: ops.reshape(x, (-1, *ops.shape(x)[2:])),
                 (context, extras),
             )
-        return context * gate, state, extras
+        if self.gate_dense is not None:
+            extras = {**extras, "gate": self.gate_dense(rows)}
+            context = context * extras["gate"]
+        return context, state, extras
 
     def _draw_dropout_masks(self, inputs, context_size, state, training):
         """Draws the cells' dropout masks before the loop.
@@ -549,7 +568,8 @@ class AttentionRNN(keras.layers.Layer):
         # cannot tell whether there are scores: what comes before them gets
         # one, which is all but the scores and the last state.
         extras, _ = self.attention.step_spec(inputs.shape[0], None)
-        names = sorted({"contexts", "outputs", *extras})
+        gate = () if self.gate is None else ("gate",)
+        names = sorted({"contexts", "outputs", *gate, *extras})
         return [previous_mask for name in names if name < "scores"]
 
     def compute_output_spec(
@@ -562,12 +582,13 @@ class AttentionRNN(keras.layers.Layer):
         return_attention_scores=False,
         training=None,
         noise=None,
+        memory_key=None,
     ):
         batch, steps = inputs.shape[:2]
         units = self.output_units()
         query = keras.KerasTensor((batch, steps, units))
         context, scores = self.attention.compute_output_spec(
-            query, memory, return_attention_scores=True
+            query, memory, memory_key, return_attention_scores=True
         )
         extras, attention_state = self.attention.step_spec(
             batch, memory.shape[1]
@@ -595,6 +616,9 @@ class AttentionRNN(keras.layers.Layer):
             },
             "states": state,
         }
+        if self.gate is not None:
+            size = 1 if self.gate == "scalar" else context.shape[-1]
+            result["gate"] = spec(batch, steps, size)
         if return_attention_scores:
             # Steps come first after the batch, heads (if any) behind them.
             heads = scores.shape[1:-2]

@@ -13,6 +13,7 @@ from keras_attention.ops.softmax import (
 )
 
 INFERENCE = ("expectation", "argmax", "sample")
+SEMI_SAMPLING = ("example", "batch")
 NOISE = ("gumbel", "soft", "sample")
 
 
@@ -51,7 +52,11 @@ class HardAttention(AdditiveAttention):
             example from `callbacks.TemperatureSchedule`.
         semi_sampling: Share of the examples that read the expectation instead
             of a sample, all steps of a call alike, in training; Xu et al.
-            take 0.5 to steady the gradient.
+            take 0.5 to steady the gradient. The share to start with, from 0
+            to 1: the weight `semi_sampling_variable` holds the present one,
+            which `callbacks.SemiSamplingSchedule` sets.
+        semi_sampling_per: Whether each "example" is such by chance, as in the
+            paper, or all of a "batch" at once, as in its authors' code.
         use_bias: Whether a bias is added before the tanh.
         normalize: See `AdditiveAttention`.
         kernel_initializer: Initializer of the projections.
@@ -126,6 +131,7 @@ class HardAttention(AdditiveAttention):
         inference: str = "expectation",
         temperature: float = 1.0,
         semi_sampling: float = 0.0,
+        semi_sampling_per: str = "example",
         use_bias: bool = False,
         normalize: bool = False,
         kernel_initializer="glorot_uniform",
@@ -153,19 +159,29 @@ class HardAttention(AdditiveAttention):
         )
         self.inference = checks.one_of(inference, "inference", INFERENCE)
         self.temperature = checks.positive(temperature, "temperature")
-        self.semi_sampling = checks.rate(semi_sampling, "semi_sampling")
+        self.semi_sampling = checks.share(semi_sampling, "semi_sampling")
+        self.semi_sampling_per = checks.one_of(
+            semi_sampling_per, "semi_sampling_per", SEMI_SAMPLING
+        )
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.temperature_variable = None
+        self.semi_sampling_variable = None
 
     def build_memory(self, value_shape, key_shape):
         super().build_memory(value_shape, key_shape)
-        self.temperature_variable = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(self.temperature),
-            trainable=False,
-            autocast=False,
-            dtype="float32",
-            name="temperature",
+        self.temperature_variable, self.semi_sampling_variable = (
+            self.add_weight(
+                shape=(),
+                initializer=keras.initializers.Constant(value),
+                trainable=False,
+                autocast=False,
+                dtype="float32",
+                name=name,
+            )
+            for name, value in (
+                ("temperature", self.temperature),
+                ("semi_sampling", self.semi_sampling),
+            )
         )
 
     def call(
@@ -219,21 +235,26 @@ class HardAttention(AdditiveAttention):
         """Draws for some steps at once; see `Attention.draw_noise`.
 
         Returns:
-            A dict of `gumbel` `(B, T, S)` and, with semi-sampling, `soft`
-            `(B, T)` booleans, the same for all steps of an example. It is
-            empty if there is nothing to draw: outside training, unless
-            `inference` is "sample".
+            A dict of `gumbel` `(B, T, S)` and, in training, `soft` `(B, T)`
+            booleans, the same for all steps of an example. It is empty if
+            there is nothing to draw: outside training, unless `inference` is
+            "sample".
         """
         if not self.draws(training):
             return {}
         seed = self.seed_generator
         noise = {"gumbel": sampling.gumbel_noise((batch, steps, length), seed)}
-        if training and self.semi_sampling:
-            share = keras.random.uniform((batch, 1), seed=seed)
-            noise["soft"] = ops.broadcast_to(
-                share < self.semi_sampling, (batch, steps)
-            )
+        if training:
+            draws = batch if self.semi_sampling_per == "example" else 1
+            soft = keras.random.uniform((draws, 1), seed=seed)
+            soft = soft < self._semi_sampling_now()
+            noise["soft"] = ops.broadcast_to(soft, (batch, steps))
         return noise
+
+    def _semi_sampling_now(self):
+        """The present share: the first one while there are no weights."""
+        variable = self.semi_sampling_variable
+        return self.semi_sampling if variable is None else variable
 
     def _check_noise(self, noise, query, key, training):
         """Raises unless noise is what these queries can be read with."""
@@ -416,6 +437,7 @@ class HardAttention(AdditiveAttention):
             "inference": self.inference,
             "temperature": self.temperature,
             "semi_sampling": self.semi_sampling,
+            "semi_sampling_per": self.semi_sampling_per,
         }
         del config["dropout"]  # one location cannot be dropped in part
         return config

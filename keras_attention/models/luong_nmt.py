@@ -15,8 +15,8 @@ from keras_attention.models.translator import (
     ENCODER_INPUT,
     PADDED_TO,
     Translator,
-    vocabulary_size,
 )
+from keras_attention.models.writer import vocabulary_size
 from keras_attention.ops import checks
 
 PRESETS = {

@@ -8,8 +8,8 @@ from keras_attention.models.translator import (
     DECODER_INPUT,
     ENCODER_INPUT,
     Translator,
-    vocabulary_size,
 )
+from keras_attention.models.writer import vocabulary_size
 from keras_attention.ops import checks
 
 PRESETS = {

@@ -12,8 +12,8 @@ from keras_attention.models.translator import (
     DECODER_INPUT,
     ENCODER_INPUT,
     Translator,
-    vocabulary_size,
 )
+from keras_attention.models.writer import vocabulary_size
 from keras_attention.ops import checks
 
 PRESETS = {
@@ -114,7 +114,7 @@ class Seq2SeqLSTM(Translator):
     """
 
     presets = PRESETS
-    attends = False
+    step_extras = ()
 
     def __init__(
         self,

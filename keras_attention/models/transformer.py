@@ -14,8 +14,8 @@ from keras_attention.models.translator import (
     DECODER_INPUT,
     ENCODER_INPUT,
     Translator,
-    vocabulary_size,
 )
+from keras_attention.models.writer import vocabulary_size
 from keras_attention.ops import checks, hypothesis_cache
 
 PRESETS = {

@@ -2,21 +2,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
-from keras_attention.data.tokenizers import load_tokenizer
-from keras_attention.decoding import beam_search, greedy, sample
-from keras_attention.decoding.arguments import check_beams
-from keras_attention.decoding.penalties import length_score
 from keras_attention.models import export
-from keras_attention.models.model import Model
+from keras_attention.models.writer import Writer
 from keras_attention.ops import checks
 
 ENCODER_INPUT = "encoder_token_ids"
 DECODER_INPUT = "decoder_token_ids"
-TOKENIZERS = ("source_tokenizer", "target_tokenizer")
 
 # Rows of ids get a length of a multiple, so that few shapes are compiled.
 PADDED_TO = 8
@@ -72,21 +66,16 @@ class Translation(NamedTuple):
         return " ".join(f"{best[t]}-{t}" for t in range(words))
 
 
-class Translator(Model):
+class Translator(Writer):
     """A model from sequence to sequence that translates strings.
 
     A subclass has inputs `encoder_token_ids` and `decoder_token_ids`, the
-    logits of the next token as its output, and says how it decodes:
+    logits of the next token as its output, says how it decodes (`Writer`, the
+    source being `encoder_token_ids`), and defines
+    `forced_scores(encoder_token_ids, decoder_token_ids)`, the attention
+    scores `(B, T, S)` while a given target is read.
 
-    - `start(encoder_token_ids, max_length, num_beams)` returns the memory and
-      the first state, with room for `max_length` steps of so many beams (a
-      state of fixed size needs neither);
-    - `step(token_ids, memory, state)` is a step of `decoding`, with
-      `scores` in its extras;
-    - `forced_scores(encoder_token_ids, decoder_token_ids)` returns the
-      attention scores `(B, T, S)` while a given target is read.
-
-    One without attention says `attends = False`, and has no scores in either.
+    One without attention says `step_extras = ()`, and has no scores in either.
 
     Args:
         source_tokenizer: Turns source strings into ids, or None.
@@ -95,7 +84,7 @@ class Translator(Model):
         **kwargs: Passed to `Model`.
     """
 
-    attends = True
+    tokenizers = ("source_tokenizer", "target_tokenizer")
 
     def __init__(
         self,
@@ -120,11 +109,13 @@ class Translator(Model):
         self.target_tokenizer = target_tokenizer
         self.pad_token_id = pad_token_id
 
-    def start(self, encoder_token_ids, max_length, num_beams):
-        raise NotImplementedError("A translator defines `start`.")
+    @property
+    def attends(self) -> bool:
+        """Whether the model has attention."""
+        return bool(self.step_extras)
 
-    def step(self, token_ids, memory, state):
-        raise NotImplementedError("A translator defines `step`.")
+    def coverage_mask(self, source):
+        return ops.not_equal(source, self.pad_token_id)
 
     def forced_scores(self, encoder_token_ids, decoder_token_ids):
         raise NotImplementedError("A translator defines `forced_scores`.")
@@ -279,33 +270,6 @@ class Translator(Model):
             for source, hypotheses in zip(sources, found, strict=True)
         ]
 
-    def _search_options(
-        self,
-        num_beams,
-        num_results,
-        length_penalty,
-        length_alpha,
-        coverage_beta,
-        early_stopping,
-    ) -> dict:
-        """What `_searcher` takes beside a limit, checked."""
-        check_beams(num_beams, num_results)
-        if coverage_beta and (num_beams == 1 or not self.attends):
-            raise ValueError(
-                "`coverage_beta` ranks hypotheses by what they read, which "
-                "needs beams and a model with attention. Received: "
-                f"coverage_beta={coverage_beta}, num_beams={num_beams}, a "
-                f"{type(self).__name__}. Leave it out."
-            )
-        return dict(
-            num_beams=num_beams,
-            num_results=num_results,
-            length_penalty=length_penalty,
-            length_alpha=length_alpha,
-            coverage_beta=coverage_beta,
-            early_stopping=early_stopping,
-        )
-
     def sample(
         self,
         sources: Sequence[str],
@@ -378,21 +342,15 @@ class Translator(Model):
             rows, batch_size, num_held, self.pad_token_id
         ):
             limit = max_length or 2 * ids.shape[1] + 10
-            decode = self.compile_function(
-                (make.__name__, limit, *options.items()),
-                make(limit, **options),
-            )
             limits = (ids != self.pad_token_id).sum(axis=1) * 2 + 10  # (B,)
             if max_length is not None:
                 limits[:] = max_length
             inputs = [ids, limits.astype("int32")]
             if draw_noise is not None:
                 inputs.append(draw_noise(limit, len(ids)))
-            decoded = decode(*map(ops.convert_to_tensor, inputs))
-            arrays = [
-                ops.convert_to_numpy(x)
-                for x in (*decoded[:4], *decoded.extras.values())
-            ]  # (B, N, ...) each
+            decoded = self._run_decoder(make, options, limit, *inputs)
+            # (B, N, ...) each
+            arrays = [*decoded[:4], *decoded.extras.values()]
             for row, index in enumerate(indices):
                 results[index] = [
                     self._translation(
@@ -572,63 +530,6 @@ class Translator(Model):
             self._write_tokenizers,
         )
 
-    def _shared_options(self, max_length, max_lengths, ids=None) -> dict:
-        ids = ids or self.target_tokenizer
-        return dict(
-            start_token=ids.start_id,
-            end_token=ids.end_id,
-            max_length=max_length,
-            pad_token=ids.pad_id,
-            banned_tokens=(ids.pad_id, ids.start_id),
-            return_extras=("scores",) if self.attends else (),
-            max_lengths=max_lengths,
-        )
-
-    def _searcher(self, max_length, num_beams, ids=None, **options):
-        penalty = options["length_penalty"], options["length_alpha"]
-
-        def search(encoder_token_ids, max_lengths):
-            memory, state = self.start(encoder_token_ids, max_length, num_beams)
-            shared = self._shared_options(max_length, max_lengths, ids)
-            if num_beams > 1:
-                if options["coverage_beta"]:
-                    shared["coverage_mask"] = ops.not_equal(
-                        encoder_token_ids, self.pad_token_id
-                    )
-                return beam_search(
-                    self.step,
-                    memory,
-                    state,
-                    num_beams=num_beams,
-                    **options,
-                    **shared,
-                )
-            decoded = greedy(self.step, memory, state, **shared)
-            scores = length_score(
-                decoded.log_probabilities, decoded.lengths, max_length, *penalty
-            )
-            decoded = decoded._replace(hypothesis_scores=scores)
-            return keras.tree.map_structure(lambda x: x[:, None], decoded)
-
-        return search
-
-    def _sampler(self, max_length, num_results, **options):
-        def draw(encoder_token_ids, max_lengths, noise):
-            memory, state = self.start(
-                encoder_token_ids, max_length, num_results
-            )
-            return sample(
-                self.step,
-                memory,
-                state,
-                num_results=num_results,
-                noise=noise,
-                **options,
-                **self._shared_options(max_length, max_lengths),
-            )
-
-        return draw
-
     def _source_rows(self, sources):
         if self.source_tokenizer is None or self.target_tokenizer is None:
             raise ValueError(
@@ -712,77 +613,6 @@ class Translator(Model):
                     # A published size with a vocabulary of one's own.
                     overrides.setdefault(f"{side}_vocabulary_size", None)
         return super().from_preset(preset, **overrides)
-
-    @classmethod
-    def read_preset_config(cls, folder):
-        config = super().read_preset_config(folder)
-        for name in TOKENIZERS:
-            fingerprint = config.pop(name, None)
-            if fingerprint is None:
-                continue
-            config[name] = load_tokenizer(folder / name)
-            if config[name].fingerprint() != fingerprint:
-                raise ValueError(
-                    f"{str(folder / name)!r} must hold the vocabulary that "
-                    "the model was trained with. Received: a tokenizer of "
-                    f"{config[name].vocabulary_size} tokens that is not the "
-                    "one that was saved. Put its files back."
-                )
-        return config
-
-    def write_preset_parts(self, folder, config):
-        config = super().write_preset_parts(folder, config)
-        self._write_tokenizers(folder)
-        for name in TOKENIZERS:
-            tokenizer = getattr(self, name)
-            if tokenizer is not None:
-                config[name] = tokenizer.fingerprint()
-        return config
-
-    def _write_tokenizers(self, folder):
-        for name in TOKENIZERS:
-            tokenizer = getattr(self, name)
-            if tokenizer is not None:
-                tokenizer.save(folder / name)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            **{
-                name: keras.saving.serialize_keras_object(getattr(self, name))
-                for name in TOKENIZERS
-            },
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return super().from_config(
-            {
-                name: keras.saving.deserialize_keras_object(value)
-                if isinstance(value, dict) and "class_name" in value
-                else value
-                for name, value in config.items()
-            }
-        )
-
-
-def vocabulary_size(given, tokenizer, side):
-    """The size given, the tokenizer's, or an error if they differ."""
-    if tokenizer is None and given is None:
-        raise ValueError(
-            f"The {side} side needs a vocabulary. Received: neither "
-            f"{side}_vocabulary_size nor {side}_tokenizer. Pass one of them."
-        )
-    if tokenizer is None:
-        return checks.positive_int(given, f"{side}_vocabulary_size")
-    if given not in (None, tokenizer.vocabulary_size):
-        raise ValueError(
-            f"The {side} vocabulary must match the model. Received: "
-            f"{side}_vocabulary_size={given}, but a {side}_tokenizer of "
-            f"{tokenizer.vocabulary_size} tokens. Use the tokenizer that the "
-            "model was trained with."
-        )
-    return tokenizer.vocabulary_size
 
 
 def pad(rows, num_rows, pad_id, multiple=PADDED_TO):

@@ -115,6 +115,16 @@ def rate(value, name):
     return float(value)
 
 
+def share(value, name):
+    """Returns `value` as a float, or raises unless it is in [0, 1]."""
+    if not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
+        raise ValueError(
+            f"`{name}` must be a share, from 0 for none to 1 for all. "
+            f"Received: {name}={value!r}."
+        )
+    return float(value)
+
+
 def one_of(value, name, choices):
     """Returns `value`, or raises unless it is one of `choices`."""
     if value not in choices:

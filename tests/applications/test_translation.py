@@ -253,7 +253,7 @@ def test_translate_refuses_bad_arguments_before_it_reads_a_model(
 def test_a_model_that_does_not_attend_tells_nothing_read(
     smoke, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(RNNSearch, "attends", False)
+    monkeypatch.setattr(RNNSearch, "step_extras", ())
     arguments = (smoke, "a cat", "--pharaoh", tmp_path / "x")
     text = refusal(capsys, translate.main, *arguments, "--replace-unknown")
     assert "--pharaoh and --replace-unknown tell what was read" in text

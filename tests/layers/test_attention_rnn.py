@@ -133,6 +133,42 @@ def test_it_is_the_papers_recurrence(paper):
         )
 
 
+def test_queries_are_compared_with_a_key_and_read_the_memory():
+    layer = AttentionRNN(gru(), layers.AdditiveAttention(U), gate="scalar")
+    x, values, keys = arrays((B, T, D), (B, S, V), (B, S, V + 2))
+    options = dict(memory_mask=MASK, return_attention_scores=True)
+    called = layer(x, values, memory_key=keys, **options)
+    by_key = numpy(called["scores"])
+    # With the values in the key's place the same scores read the same.
+    attention, state = layer.attention, np.zeros((B, N), "float32")
+    scores = attention(
+        state[:, None],
+        values,
+        keys,
+        value_mask=MASK,
+        return_attention_scores=True,
+    )[1]
+    np.testing.assert_allclose(by_key[:, 0], numpy(scores)[:, 0], atol=1e-5)
+    contexts = by_key @ values * numpy(called["gate"])
+    np.testing.assert_allclose(numpy(called["contexts"]), contexts, atol=1e-5)
+    memory = layer.memory(values, MASK, keys)
+    state = layer.initial_state(memory)
+    for t in range(T):
+        output, state, extras = layer.step(x[:, t], memory, state)
+        np.testing.assert_allclose(
+            numpy(output), numpy(called["outputs"][:, t]), atol=1e-5
+        )
+        assert tuple(extras["gate"].shape) == (B, 1)
+    symbols = [keras.Input(y.shape[1:]) for y in (x, values, keys)]
+    spec = layer(symbols[0], symbols[1], memory_key=symbols[2])
+    assert spec["gate"].shape == (None, T, 1)
+    model = keras.Model(symbols, spec["outputs"])
+    plain = layer(x, values, memory_key=keys)["outputs"]
+    np.testing.assert_allclose(
+        model.predict([x, values, keys], verbose=0), numpy(plain), atol=1e-5
+    )
+
+
 CELLS = {
     "GRU": gru,
     "GRU, reset after": lambda: keras.layers.GRUCell(N),

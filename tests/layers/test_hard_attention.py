@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention.callbacks import TemperatureSchedule
+from keras_attention.callbacks import (
+    SemiSamplingSchedule,
+    TemperatureSchedule,
+)
 from keras_attention.layers import AdditiveAttention, HardAttention
 from keras_attention.ops import sampling
 from tests.gradients import gradients, weight_gradients
@@ -253,6 +256,46 @@ def test_semi_sampling_softens_all_steps_of_half_of_the_examples():
     assert (numpy(extras["sample"]) < 0).all()
 
 
+def test_semi_sampling_per_batch_softens_all_examples_or_none():
+    layer = make(semi_sampling=0.5, semi_sampling_per="batch", seed=2)
+    query, value = arrays((5, T, D), (5, S, V))
+    softened = []
+    for _ in range(40):
+        extras = layer(query, value, training=True, return_extras=True)[1]
+        soft = numpy(extras["sample"]) < 0
+        assert soft.all() or not soft.any()
+        softened.append(soft.all())
+    assert 6 < sum(softened) < 34  # 4.5 standard deviations
+
+
+def test_a_schedule_hardens_what_was_soft(tmp_path):
+    query, value = keras.Input((T, D)), keras.Input((S, V))
+    layer = make("straight_through", semi_sampling=1.0)
+    model = keras.Model([query, value], layer(query, value))
+    model.compile("sgd", "mse")
+    x = arrays((B, T, D), (B, S, V))
+
+    def is_soft():
+        extras = layer(*x, training=True, return_extras=True)[1]
+        return (numpy(extras["sample"]) < 0).all()
+
+    assert is_soft()
+    schedule = SemiSamplingSchedule(lambda epoch: 0.0)
+    model.fit(x, np.zeros((B, T, V)), callbacks=[schedule], verbose=0)
+    assert not is_soft()
+    model.save(tmp_path / "model.keras")
+    reloaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert float(reloaded.layers[-1].semi_sampling_variable) == 0
+    assert reloaded.layers[-1].semi_sampling == 1
+    with pytest.raises(ValueError, match="a share"):
+        model.fit(
+            x,
+            np.zeros((B, T, V)),
+            callbacks=[SemiSamplingSchedule(lambda epoch: 1.5)],
+            verbose=0,
+        )
+
+
 def test_the_expectation_leaves_no_score_function():
     """T4: the score term of an example that read softly has no gradient."""
     layer = make()
@@ -277,7 +320,7 @@ def test_a_step_draws_with_its_own_noise():
     layer = make("straight_through")
     query, value = arrays((B, T, D), (B, S, V))
     noise = layer.draw_noise(B, T, S, training=True)
-    assert set(noise) == {"gumbel"}
+    assert set(noise) == {"gumbel", "soft"}
     expected, extras = layer(
         query, value, noise=noise, training=True, return_extras=True
     )
@@ -350,6 +393,7 @@ def test_a_schedule_sets_the_temperature_and_a_file_keeps_it(tmp_path):
         (dict(inference="beam"), "`inference`"),
         (dict(temperature=0), "`temperature`"),
         (dict(semi_sampling=1.5), "`semi_sampling`"),
+        (dict(semi_sampling_per="word"), "`semi_sampling_per`"),
     ],
 )
 def test_bad_arguments_are_refused(kwargs, message):

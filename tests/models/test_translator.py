@@ -139,7 +139,7 @@ class Scripted(Seq2SeqLSTM):
             scores by which they are read.
     """
 
-    attends = True
+    step_extras = ("scores",)
 
     def follow(self, script):
         tokenizer = self.target_tokenizer
