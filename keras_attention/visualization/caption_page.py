@@ -35,9 +35,9 @@ PAGE = Template("""<!doctype html>
   }
   figure { margin: 0; }
   .picture { position: relative; }
-  .picture img, canvas { display: block; width: 100%; }
+  .picture img { display: block; width: 100%; }
   .small { image-rendering: pixelated; }
-  canvas { position: absolute; inset: 0; height: 100%; }
+  canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
   .cell {
     position: absolute; box-sizing: border-box;
     border: 3px solid $colour; outline: 1px solid white;

@@ -216,9 +216,9 @@ def enlarging(cells, pixels, smoothing):
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     # Mirrored at the edges, so that nothing of a map is lost there.
     padded = np.pad(shares, ((reach, reach), (0, 0)), mode="symmetric")
-    return np.apply_along_axis(
-        np.convolve, 0, padded, kernel / kernel.sum(), mode="valid"
-    )
+    kernel = kernel / kernel.sum()
+    lines = [np.convolve(line, kernel, mode="valid") for line in padded.T]
+    return np.stack(lines, axis=1)
 
 
 def _checked_boxes(boxes, view):

@@ -267,3 +267,14 @@ def test_what_does_not_fit_is_refused(tmp_path, path, examples, message):
 def test_an_unknown_smoothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="smoothing='cubic'"):
         save_caption_page(tmp_path / "a.html", [view()], smoothing="cubic")
+
+
+def test_no_style_shows_what_the_script_hides(tmp_path):
+    """A `display` of the page's own is stronger than `hidden`."""
+    path = tmp_path / "captions.html"
+    save_caption_page(path, [view()])
+    (style,) = read_back(path).all("style")
+    for rule in style["text"].split("}"):
+        selector, _, body = rule.partition("{")
+        if "canvas" in selector or ".cell" in selector:
+            assert body.strip() and "display" not in body
