@@ -4,6 +4,9 @@ from keras_attention.visualization.alignment import (
     plot_alignment,
     plot_alignments,
 )
+from keras_attention.visualization.caption_page import save_caption_page
+from keras_attention.visualization.caption_view import CaptionView
+from keras_attention.visualization.captions import plot_caption
 from keras_attention.visualization.video import (
     plot_frames,
     plot_token_attention,
@@ -22,10 +25,12 @@ from keras_attention.visualization.vision import (
 )
 
 __all__ = [
+    "CaptionView",
     "attention_rollout",
     "plot_alignment",
     "plot_alignments",
     "plot_attention_over_images",
+    "plot_caption",
     "plot_frames",
     "plot_heads",
     "plot_patch_filters",
@@ -33,6 +38,7 @@ __all__ = [
     "plot_rollout",
     "plot_token_attention",
     "plot_video_rollout",
+    "save_caption_page",
     "save_frames",
     "token_attention",
     "video_rollout",

@@ -1,8 +1,6 @@
 """Pictures of what a video Transformer reads, over space and time."""
 
-import base64
 import html
-import io
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 from keras_attention.extras import require
 from keras_attention.ops import checks
 from keras_attention.ops.frames import uniform_frames
+from keras_attention.visualization.pages import png_url
 from keras_attention.visualization.vision import (
     COLOURS,
     OPACITY,
@@ -618,13 +617,9 @@ def _page(pictures, title, milliseconds):
     """An HTML page that shows one of the pictures at a time."""
     lines = []
     for frame, picture in enumerate(pictures):
-        file = io.BytesIO()
-        picture.save(file, "PNG")
-        data = base64.b64encode(file.getvalue()).decode()
         hidden = " hidden" if frame else ""
         lines.append(
-            f'<img alt="frame {frame}"{hidden} '
-            f'src="data:image/png;base64,{data}">'
+            f'<img alt="frame {frame}"{hidden} src="{png_url(picture)}">'
         )
     return PAGE.substitute(
         title=html.escape(title),
