@@ -1,8 +1,10 @@
 """Published systems, one per file, that train with `fit`."""
 
+from keras_attention.models.captioner import Caption
 from keras_attention.models.luong_nmt import LuongNMT
 from keras_attention.models.rnn_search import RNNSearch
 from keras_attention.models.seq2seq_lstm import Seq2SeqLSTM
+from keras_attention.models.show_attend_tell import ShowAttendTell
 from keras_attention.models.transformer import Transformer
 from keras_attention.models.translator import Translation
 from keras_attention.models.vit import ViT
@@ -10,9 +12,11 @@ from keras_attention.models.vit_segmenter import ViTSegmenter
 from keras_attention.models.vivit import ViViT, joint_probabilities
 
 __all__ = [
+    "Caption",
     "LuongNMT",
     "RNNSearch",
     "Seq2SeqLSTM",
+    "ShowAttendTell",
     "Transformer",
     "Translation",
     "ViT",
