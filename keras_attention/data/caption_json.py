@@ -254,7 +254,7 @@ def lists_of(path, argument, *names):
     return [data[name] for name in names]
 
 
-def lacking(record, **kinds):
+def lacking(record, /, **kinds):
     """What a record of a JSON file lacks; None if it has all fields.
 
     Args:
@@ -271,7 +271,7 @@ def lacking(record, **kinds):
     return None
 
 
-def indexed(records, name, path, skipped, **kinds):
+def indexed(records, what, path, skipped, /, **kinds):
     """Records by their ids, which must differ."""
     found = {}
     for index, record in enumerate(records):
@@ -281,12 +281,12 @@ def indexed(records, name, path, skipped, **kinds):
         if problem is None:
             found[record["id"]] = record
         else:
-            reason = f"{name}[{index}] {problem}"
+            reason = f"{what}[{index}] {problem}"
             skipped.append(SkippedFile(Path(path), reason))
     return found
 
 
-def by_image(records, images, path, skipped, **kinds):
+def by_image(records, images, path, skipped, /, **kinds):
     """Records of annotations by the images that they belong to."""
     found = {}
     for index, record in enumerate(records):

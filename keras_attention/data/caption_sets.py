@@ -74,8 +74,10 @@ def read_tfds_captions(
     """
     check_on_error(on_error)
     builder = find_builder(name, data_dir)
-    image, labels = choose_captions(builder.info)
+    image, label = choose_captions(builder.info)
     make_available(builder, download, file_format="array_record")
+    # Known once the set is on the disk.
+    labels = None if label is None else label.names
     decoders = {image: skip_decoding()}
     source: Any
     if random_access(builder):
@@ -100,7 +102,7 @@ def read_tfds_captions(
 
 
 def choose_captions(info):
-    """The name of a set's picture, and the names of what boxes are around."""
+    """The name of a set's picture, and the feature of its boxes' labels."""
     tfds = require("tensorflow_datasets", extra="applications")
     features = dict(getattr(info.features, "items", tuple)())
     pictures = [
@@ -118,7 +120,7 @@ def choose_captions(info):
     objects = getattr(features.get("objects"), "feature", None)
     if objects is None or not {"bbox", "label"} <= set(objects):
         return pictures[0], None
-    return pictures[0], tuple(objects["label"].names)
+    return pictures[0], objects["label"]
 
 
 def captioned(example, image, labels):

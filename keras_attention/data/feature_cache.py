@@ -1,5 +1,6 @@
 """Features of pictures, computed once and read from the disk."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -91,10 +92,10 @@ def cache_features(
         "dtype": dtype,
         "names": sorted(pictures),
     }
-    check_index(folder, index)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / INDEX, index)
-    done = rows_done(folder, len(pictures))
+    done = 0
+    if has_index(folder, index):
+        done = rows_done(folder, len(pictures))
     if done < len(pictures):
         batches = encoded(
             encoder,
@@ -104,7 +105,7 @@ def cache_features(
             batch_size,
             num_threads,
         )
-        write_features(folder, batches, done, len(pictures), dtype)
+        write_features(folder, index, batches, done)
     features = np.load(folder / ARRAY, mmap_mode="r")
     row_of = {name: row for row, name in enumerate(index["names"])}
     return [
@@ -149,11 +150,15 @@ def encoder_digest(encoder):
     """A digest that encoders share if layers and weights are the same."""
     digest = hashlib.sha256()
     for layer in encoder._flatten_layers(include_self=False):
-        if not layer._layers:
-            # Names count the layers that a session has made.
-            config = {**layer.get_config(), "name": type(layer).__name__}
-            text = json.dumps(config, sort_keys=True, default=str)
-            digest.update(text.encode("utf-8"))
+        if layer._layers:
+            continue
+        config: dict[str, Any] = {}
+        with contextlib.suppress(NotImplementedError):  # of one's own
+            config = layer.get_config()
+        # Names count the layers that a session has made.
+        config = {**config, "name": type(layer).__name__}
+        text = json.dumps(config, sort_keys=True, default=str)
+        digest.update(text.encode("utf-8"))
     for weight in encoder.weights:
         array = keras.ops.convert_to_numpy(weight)
         digest.update(f"{array.shape} {array.dtype}".encode())
@@ -161,11 +166,11 @@ def encoder_digest(encoder):
     return digest.hexdigest()
 
 
-def check_index(folder, index):
-    """Raises if a folder has features that something else has made."""
+def has_index(folder, index):
+    """Whether a folder has features; raises if something else made them."""
     path = folder / INDEX
     if not path.is_file():
-        return
+        return False
     try:
         found = json.loads(path.read_text("utf-8"))
         differs = [key for key in index if found[key] != index[key]]
@@ -176,7 +181,7 @@ def check_index(folder, index):
             f"({type(error).__name__}: {error}). Pass another folder."
         ) from None
     if not differs:
-        return
+        return True
     reasons = []
     for key in differs:
         if key == "encoder":
@@ -246,43 +251,52 @@ def encoded(encoder, pictures, processor, starts, batch_size, num_threads):
         yield starts[i], features[: len(images)]
 
 
-def write_features(folder, batches, done, number, dtype):
+def write_features(folder, index, batches, done):
     """Writes features, and after each batch how far they are.
 
     Args:
         folder: Where to.
+        index: What made them, and the names of the pictures.
         batches: The first row of each batch, and its features.
         done: Rows that are written already.
-        number: Rows in all.
-        dtype: Of the file.
     """
     array = None
     if done:
         array = np.lib.format.open_memmap(folder / ARRAY, mode="r+")
     for start, features in batches:
+        rows = kept_as(index["dtype"], features)
         if array is None:
-            array = new_array(folder, (number, *features.shape[1:]), dtype)
-        if features.shape[1:] != array.shape[1:]:
+            array = new_array(folder, index, rows.shape[1:])
+        if rows.shape[1:] != array.shape[1:]:
             raise ValueError(
                 "All features must have one shape. Received: "
-                f"{features.shape[1:]} after {array.shape[1:]}. Give the "
+                f"{rows.shape[1:]} after {array.shape[1:]}. Give the "
                 "processor a `size` of (height, width)."
-            )
-        with np.errstate(over="ignore"):
-            rows = features.astype(dtype)
-        if not np.isfinite(rows).all():
-            raise ValueError(
-                f"Features must be numbers that {dtype} holds. Received: "
-                f"up to {np.abs(features).max():g}. Use "
-                + ('dtype="float32".' if dtype == "float16" else "another.")
             )
         array[start : start + len(rows)] = rows
         array.flush()
         write_json(folder / PROGRESS, {"rows": start + len(rows)})
 
 
-def new_array(folder, shape, dtype):
-    """A file for an array, if there is room for it."""
+def kept_as(dtype, features):
+    """Features of a `dtype`, or an error unless it holds them."""
+    if not np.isfinite(features).all():
+        raise ValueError(
+            "Features must be finite. Received: some that are not, from the "
+            "encoder. Check its weights, and that the processor scales "
+            "pictures as it expects."
+        )
+    if np.abs(features).max() > np.finfo(dtype).max:
+        raise ValueError(
+            f"Features must be numbers that {dtype} holds. Received: "
+            f'{np.abs(features).max():g} among them. Use dtype="float32".'
+        )
+    return features.astype(dtype)
+
+
+def new_array(folder, index, shape):
+    """The index and a file for features of a shape, if there is room."""
+    dtype, shape = index["dtype"], (len(index["names"]), *shape)
     needed = int(np.prod(shape, dtype="int64")) * np.dtype(dtype).itemsize
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -291,6 +305,9 @@ def new_array(folder, shape, dtype):
             f"Received: {free} bytes free, {needed} needed. Use another "
             'folder or dtype="float16", or average the features of an area.'
         )
+    # Whenever this stops, nothing of another array counts as done.
+    (folder / PROGRESS).unlink(missing_ok=True)
+    write_json(folder / INDEX, index)
     return np.lib.format.open_memmap(
         folder / ARRAY, mode="w+", dtype=dtype, shape=shape
     )
