@@ -142,12 +142,11 @@ def read_captions_tsv(
     captions, skipped = {}, []
     for number, line in numbered(path, "path"):
         columns, problem = two_columns(line)
-        if columns is not None and not columns[0].strip():
-            problem = "it names no picture"
-        if problem is None:
+        if columns is not None and columns[0].strip():
             name, text = columns
             captions.setdefault(name.strip(), []).append(text)
         else:
+            problem = problem or "it names no picture"
             reason = f"line {number}: {problem}"
             skipped.append(SkippedFile(Path(path), reason))
     examples = [

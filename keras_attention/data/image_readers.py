@@ -34,7 +34,7 @@ EXAMPLES = {
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file that could not be used.
+    """A file that could not be used, or a part of it.
 
     Args:
         path: Its path.

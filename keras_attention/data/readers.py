@@ -15,7 +15,7 @@ from keras_attention.extras import require
 
 @dataclass(frozen=True)
 class SkippedRow:
-    """A row of a file or a data set that could not be used.
+    """A row of a file or a data set that could not be used, or a part of it.
 
     Args:
         line: Its line, or its place in a data set, counted from 1.

@@ -136,3 +136,12 @@ def write_karpathy(folder):
     return write_json(
         folder / "dataset_coco.json", {"images": images, "dataset": "coco"}
     )
+
+
+def captions_of(examples):
+    return {example.name: example.captions for example in examples}
+
+
+def reasons(skipped):
+    """What was left out, as file and reason."""
+    return {(file.path.name, file.reason) for file in skipped}

@@ -17,10 +17,10 @@ from keras_attention.data import (
 PROCESSOR = ImageProcessor((8, 12))
 
 
-def encoder_of(pool=4, seed=0, sequence=False):
+def encoder_of(pool=4, seed=0, sequence=False, factor=2.0):
     """A small encoder whose weights a seed gives."""
     images = keras.Input((8, 12, 3))
-    x = keras.layers.Conv2D(5, 1)(images)
+    x = keras.layers.Conv2D(5, 1)(factor * images)
     x = keras.layers.AveragePooling2D(pool)(x)
     if sequence:
         x = keras.layers.Reshape((-1, 5))(x)
@@ -106,7 +106,7 @@ def test_a_complete_cache_is_read_and_not_made_again(
     first = cache_features(encoder_of(), examples, **options)
     # The same encoder, made anew: its layers have other names.
     again = encoder_of()
-    assert again.layers[1].name != encoder_of().layers[1].name
+    assert again.layers[-1].name != encoder_of().layers[-1].name
     counted = Counted(again, monkeypatch)
     second = cache_features(again, examples[::-1], **options)
     assert counted.batches == 0
@@ -134,11 +134,41 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(
         np.testing.assert_allclose(example.image, row, atol=1e-5)
 
 
+class Times(keras.layers.Layer):
+    """A layer of one's own, without a config."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def call(self, x):
+        return self.factor * x
+
+
+def test_an_encoder_without_a_config_is_known_by_its_weights(
+    examples, tmp_path
+):
+    def encoder(weight):
+        own = keras.Sequential(
+            [keras.Input((8, 12, 3)), keras.layers.Conv2D(5, 4), Times(2.0)]
+        )
+        own.set_weights([np.full(x.shape, weight) for x in own.get_weights()])
+        return own
+
+    arguments = examples, tmp_path, PROCESSOR
+    first = cache_features(encoder(0.5), *arguments)
+    assert first[0].image.any()
+    cache_features(encoder(0.5), *arguments)
+    with pytest.raises(ValueError, match="with another encoder"):
+        cache_features(encoder(0.25), *arguments)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (dict(encoder=dict(seed=1)), "with another encoder, or other weights"),
         (dict(encoder=dict(pool=2)), "with another encoder"),
+        (dict(encoder=dict(factor=3.0)), "with another encoder"),
         (
             dict(image_processor=ImageProcessor((8, 12), scale=1.0)),
             "with image_processor=.*not .*'scale': 1.0",
