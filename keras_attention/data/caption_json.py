@@ -158,6 +158,20 @@ def read_coco_captions(
             (up to rounding, 0.05 pixels, which is cut off). The message names
             the first five and counts the others.
 
+    Examples:
+        >>> import json, pathlib, tempfile
+        >>> from PIL import Image
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (40, 30)).save(folder / "7.jpg")
+        >>> images = [{"id": 7, "file_name": "7.jpg"}]
+        >>> captions = [{"image_id": 7, "caption": "A dog runs."}]
+        >>> _ = (folder / "captions.json").write_text(
+        ...     json.dumps({"images": images, "annotations": captions})
+        ... )
+        >>> examples, _ = read_coco_captions(folder / "captions.json", folder)
+        >>> examples[0].name, examples[0].captions
+        ('7.jpg', ('A dog runs.',))
+
     Reference:
         [Chen et al., 2015](https://arxiv.org/abs/1504.00325)
     """

@@ -55,6 +55,17 @@ def read_flickr_tokens(
             picture has no captions, is not there or cannot be read. The
             message names the first five and counts the others.
 
+    Examples:
+        >>> import pathlib, tempfile
+        >>> from PIL import Image
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (40, 30)).save(folder / "1_ab.jpg")
+        >>> tokens = folder / "Flickr8k.token.txt"
+        >>> _ = tokens.write_text("1_ab.jpg#0\\tA dog runs .\\n")
+        >>> examples, _ = read_flickr_tokens(tokens, folder)
+        >>> examples[0].name, examples[0].captions
+        ('1_ab.jpg', ('A dog runs .',))
+
     Reference:
         [Hodosh et al., 2013](https://doi.org/10.1613/jair.3994)
     """

@@ -17,8 +17,8 @@ class CaptionedImage(NamedTuple):
 
     Args:
         image: Path of the picture as a string, the bytes of a file, an array
-            of unsigned bytes `(height, width, 3)`, or an array of features
-            that an encoder made of it.
+            of unsigned bytes `(height, width, 3)` or what NumPy makes one of,
+            or an array of features that an encoder made of it.
         captions: The captions, one or more: the references to score with.
         boxes: `(left, top, right, bottom, label)` for each thing that is
             marked, in pixels of the picture as it is stored, from its left
