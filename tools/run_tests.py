@@ -22,6 +22,8 @@ EXAMPLES = ["keras_attention", "tests/docs"]
 OTHERS = [
     "tests/ops",
     "tests/decoding",
+    "tests/data/test_caption_batches.py",
+    "tests/data/test_feature_cache.py",
     "tests/data/test_image_batches.py",
     "tests/data/test_video_batches.py",
     "tests/test_callbacks.py",

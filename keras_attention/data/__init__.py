@@ -2,7 +2,19 @@
 
 from keras_attention.data import synthetic
 from keras_attention.data.bpe_tokenizer import BPETokenizer
+from keras_attention.data.caption_batches import CaptionBatches
+from keras_attention.data.caption_json import (
+    read_coco_captions,
+    read_karpathy,
+)
+from keras_attention.data.caption_lists import (
+    read_captions_tsv,
+    read_flickr_tokens,
+)
+from keras_attention.data.caption_sets import read_tfds_captions
+from keras_attention.data.captioned_images import CaptionedImage
 from keras_attention.data.character_tokenizer import CharacterTokenizer
+from keras_attention.data.feature_cache import cache_features
 from keras_attention.data.image_batches import ImageBatches
 from keras_attention.data.image_processor import ImageProcessor
 from keras_attention.data.image_readers import (
@@ -43,6 +55,8 @@ from keras_attention.data.video_views import VideoViews
 
 __all__ = [
     "BPETokenizer",
+    "CaptionBatches",
+    "CaptionedImage",
     "CharacterTokenizer",
     "ImageBatches",
     "ImageProcessor",
@@ -56,13 +70,19 @@ __all__ = [
     "VideoFile",
     "VideoViews",
     "WordTokenizer",
+    "cache_features",
     "filter_by_length",
     "join_words",
     "load_tokenizer",
     "read_aligned",
+    "read_captions_tsv",
+    "read_coco_captions",
+    "read_flickr_tokens",
     "read_image_folder",
+    "read_karpathy",
     "read_mask_folder",
     "read_tfds",
+    "read_tfds_captions",
     "read_tfds_images",
     "read_tfds_videos",
     "read_tsv",

@@ -1,10 +1,7 @@
 """From pictures with labels or masks to batches that `fit` trains on."""
 
-import threading
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +10,7 @@ from keras import ops
 from keras_attention.data.epochs import EpochBatches
 from keras_attention.data.image_processor import ImageProcessor, one_size
 from keras_attention.data.picture_files import read_mask, read_picture
+from keras_attention.data.read_ahead import ReadAhead
 from keras_attention.ops import checks
 
 # They blend the targets of two pictures, which takes vectors of shares.
@@ -164,9 +162,7 @@ class ImageBatches(EpochBatches):
             # Before any work is lost; of other sequences, when they are read.
             for index, (_, label) in enumerate(examples):
                 self._check_label(label, index)
-        self._pool = ThreadPoolExecutor(num_threads)
-        self._pending: dict[tuple, Any] = {}
-        self._lock = threading.Lock()
+        self._read_ahead = ReadAhead(num_threads)
         self.set_epoch(initial_epoch)
 
     def rows(self, index: int) -> np.ndarray:
@@ -187,8 +183,15 @@ class ImageBatches(EpochBatches):
         return rows
 
     def make_batch(self, index):
-        read = self._read_ahead(index)
-        pictures, targets = zip(*(x.result() for x in read), strict=True)
+        epoch = self._epoch
+        ahead = range(index, min(index + 2, self._num_batches))
+        read = self._read_ahead.read(
+            [(epoch, i) for i in ahead],
+            lambda key: [
+                (self._read, int(row), epoch) for row in self.rows(key[1])
+            ],
+        )
+        pictures, targets = zip(*read, strict=True)
         images = one_size(list(pictures))
         targets = np.array(targets, "int32")  # (B, label sets), or masks
         if self.one_hot:
@@ -217,22 +220,6 @@ class ImageBatches(EpochBatches):
         if isinstance(self.num_classes, dict):
             return dict(zip(self.num_classes, parts, strict=True))
         return parts[0]
-
-    def _read_ahead(self, index):
-        """The pictures of a batch, while those of the next are begun."""
-        epoch = self._epoch
-        with self._lock:
-            for i in range(index, min(index + 2, self._num_batches)):
-                if (epoch, i) not in self._pending:
-                    self._pending[epoch, i] = [
-                        self._pool.submit(self._read, int(row), epoch)
-                        for row in self.rows(i)
-                    ]
-            read = self._pending.pop((epoch, index))
-            for key in [k for k in self._pending if k != (epoch, index + 1)]:
-                for future in self._pending.pop(key):
-                    future.cancel()
-        return read
 
     def _read(self, row, epoch):
         """What a batch holds of an example, of videos in this epoch."""
@@ -298,10 +285,7 @@ class ImageBatches(EpochBatches):
         return layer(data, training=True)
 
     def _augment(self, images, targets, index):
-        for i, generator in enumerate(self._generators):
-            rng = np.random.default_rng([self.seed, self._epoch, index, i])
-            state = rng.integers(2**32, size=2, dtype="uint32")
-            generator.state.assign(state)
+        seed_generators(self._generators, [self.seed, self._epoch, index])
         name = "segmentation_masks" if self.masks else "labels"
         data = {
             "images": images.astype("float32"),
@@ -351,3 +335,16 @@ def generators_of(layer):
         for part in layer._flatten_layers()
         if hasattr(part, "generator")
     ]
+
+
+def seed_generators(generators, key):
+    """Makes what generators draw a function of some numbers.
+
+    Args:
+        generators: What `generators_of` returns, of one or more layers.
+        key: The numbers, such as a seed, the epoch and the batch.
+    """
+    for i, generator in enumerate(generators):
+        rng = np.random.default_rng([*key, i])
+        state = rng.integers(2**32, size=2, dtype="uint32")
+        generator.state.assign(state)

@@ -34,7 +34,7 @@ EXAMPLES = {
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file that could not be used.
+    """A file that could not be used, or a part of it.
 
     Args:
         path: Its path.
@@ -378,11 +378,12 @@ def choose_features(info, picture, target):
     return first, targets[0], tuple(features[targets[0]].names)
 
 
-def existing_folder(folder):
+def existing_folder(folder, name="folder"):
+    """A folder as a path, or an error with what the caller calls it."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(
-            f"`folder` must be a folder. Received: {str(folder)!r}, where "
+            f"`{name}` must be a folder. Received: {str(folder)!r}, where "
             f"there is {'a file' if folder.exists() else 'none'}."
         )
     return folder

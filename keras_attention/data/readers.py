@@ -15,7 +15,7 @@ from keras_attention.extras import require
 
 @dataclass(frozen=True)
 class SkippedRow:
-    """A row of a file or a data set that could not be used.
+    """A row of a file or a data set that could not be used, or a part of it.
 
     Args:
         line: Its line, or its place in a data set, counted from 1.
@@ -46,7 +46,7 @@ def read_tsv(
             columns, or has an empty side. The message names the line.
     """
     check_on_error(on_error)
-    lines = _read_lines(path, "path")
+    lines = lines_of(path, "path")
     if not lines:
         raise ValueError(
             f"{path} must hold at least one `source TAB target` line. "
@@ -100,7 +100,7 @@ def read_aligned(
         (source_path, "source_path"),
         (target_path, "target_path"),
     ):
-        lines = _read_lines(path, name)
+        lines = lines_of(path, name)
         if not lines:
             raise ValueError(
                 f"{path} must hold at least one sentence. Received: an empty "
@@ -217,13 +217,19 @@ def check_on_error(on_error):
         )
 
 
-def _read_lines(path, name):
-    """The lines of a file as bytes, without a byte order mark."""
+def lines_of(path, name, what="sentence pairs"):
+    """The lines of a file as bytes, without a byte order mark.
+
+    Args:
+        path: The file.
+        name: What the caller calls it.
+        what: What its lines are.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(
-            f"`{name}` must be a file of sentence pairs. Received: "
+            f"`{name}` must be a file of {what}. Received: "
             f"{name}={str(path)!r} ({error.strerror})."
         ) from None
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -256,14 +262,20 @@ def _sort_out(rows: Iterable, on_error, rule, where, unit="line"):
 
 
 def _parse_row(line):
+    columns, problem = two_columns(line)
+    return (None, problem) if problem else _check_pair(*columns)
+
+
+def two_columns(line):
+    """The two columns of a line, or what is wrong with it."""
     try:
         columns = line.decode("utf-8").split("\t")
     except UnicodeDecodeError as error:
-        return None, _undecodable(line, error)
+        return None, undecodable(line, error)
     if len(columns) != 2:
         found = "1 column" if len(columns) == 1 else f"{len(columns)} columns"
         return None, f"{found} instead of 2"
-    return _check_pair(*columns)
+    return columns, None
 
 
 def _decode_pair(source, target):
@@ -272,11 +284,12 @@ def _decode_pair(source, target):
         try:
             pair.append(data.decode("utf-8"))
         except UnicodeDecodeError as error:
-            return None, f"{_undecodable(data, error)} in the {side}"
+            return None, f"{undecodable(data, error)} in the {side}"
     return _check_pair(*pair)
 
 
-def _undecodable(data, error):
+def undecodable(data, error):
+    """What is wrong with bytes that are not UTF-8."""
     byte = data[error.start]
     return f"byte 0x{byte:02x} at column {error.start} is not UTF-8"
 

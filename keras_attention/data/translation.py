@@ -5,7 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_attention.data.epochs import EpochBatches
+from keras_attention.data.boxed_batches import (
+    BoxedBatches,
+    check_positive,
+    fit_boxes,
+    teacher_forced,
+)
 from keras_attention.data.tokenizers import (
     END_ID,
     PAD_ID,
@@ -95,7 +100,7 @@ def filter_by_length(
     return kept, affected
 
 
-class TranslationBatches(EpochBatches):
+class TranslationBatches(BoxedBatches):
     """Batches for teacher-forced training, in few static shapes.
 
     Each batch is `(inputs, targets, sample_weight)`:
@@ -172,15 +177,13 @@ class TranslationBatches(EpochBatches):
         end_id: int = END_ID,
         target_pad_id: int | None = None,
     ):
-        _check_positive(
+        check_positive(
             batch_size=batch_size,
             tokens_per_batch=tokens_per_batch,
             num_buckets=num_buckets,
-            steps_per_epoch=steps_per_epoch,
         )
         _check_sides(sources, targets)
         self.sources, self.targets = sources, targets
-        self.shuffle, self.seed = shuffle, seed
         self.pad_id, self.start_id, self.end_id = pad_id, start_id, end_id
         self.target_pad_id = pad_id if target_pad_id is None else target_pad_id
         # [start] or [end] makes each target one longer.
@@ -200,33 +203,15 @@ class TranslationBatches(EpochBatches):
                 f"longest={lengths.max()}. Raise it, or leave out long "
                 "sentences with `filter_by_length`."
             )
-        if seed < 0 or initial_epoch < 0:
-            raise ValueError(
-                "`seed` and `initial_epoch` must not be negative. Received: "
-                f"seed={seed}, initial_epoch={initial_epoch}."
-            )
-        self._boxes = _fit_boxes(lengths, num_buckets, rows_of)
-        self.shapes = []
-        for box in self._boxes:
-            source, target = map(int, lengths[box].max(0))
-            rows = int(rows_of(source, target))
-            self.shapes.append((rows, source, target))
-        self._batches_per_pass = sum(
-            -(-len(box) // shape[0])
-            for box, shape in zip(self._boxes, self.shapes, strict=True)
+        super().__init__(
+            lengths,
+            fit_boxes(lengths, num_buckets, rows_of),
+            rows_of,
+            shuffle,
+            seed,
+            initial_epoch,
+            steps_per_epoch,
         )
-        self._steps = steps_per_epoch or self._batches_per_pass
-        super().__init__(self._steps)
-        if self._steps == 1 < len(self.shapes):
-            raise ValueError(
-                "`steps_per_epoch` must be at least 2 when batches differ in "
-                f"shape. Received: steps_per_epoch=1, {len(self.shapes)} "
-                "shapes. Use more steps, or num_buckets=1."
-            )
-        self._real_tokens = int(lengths.sum())
-        # Keras's data thread may still read the epoch before: keep both.
-        self._epoch_order = functools.lru_cache(maxsize=2)(self._make_order)
-        self.set_epoch(initial_epoch)
 
     @classmethod
     def from_text(
@@ -261,158 +246,31 @@ class TranslationBatches(EpochBatches):
             **{**ids, **kwargs},
         )
 
-    @property
-    def padding(self) -> float:
-        """Share of padding, filled-up rows included, in one pass."""
-        cells = sum(
-            -(-len(box) // rows) * rows * (source + target)
-            for box, (rows, source, target) in zip(
-                self._boxes, self.shapes, strict=True
-            )
-        )
-        return 1 - self._real_tokens / cells
-
-    def make_batch(self, index):
-        return self._batch(*self._epoch_order(self._epoch)[index])
-
-    def _make_order(self, epoch):
-        """The `(shape, rows)` of each batch of an epoch."""
-        first, order = epoch * self._steps, []
-        while len(order) < self._steps:
-            number, offset = divmod(first + len(order), self._batches_per_pass)
-            order += self._make_pass(number)[offset:]
-        return self._show_all_axes(order[: self._steps])
-
-    def _make_pass(self, number):
-        rng = np.random.default_rng([self.seed, number])
-        batches = []
-        for box, shape in zip(self._boxes, self.shapes, strict=True):
-            rows = rng.permutation(box) if self.shuffle else box
-            for start in range(0, len(rows), shape[0]):
-                batches.append((shape, rows[start : start + shape[0]]))
-        if self.shuffle:
-            batches = [batches[i] for i in rng.permutation(len(batches))]
-        return batches
-
-    def _show_all_axes(self, order):
-        """Puts two batches in front whose lengths differ wherever any do.
-
-        On TensorFlow, Keras compares the first two batches and takes an axis
-        that is equal in both for one that never changes.
-        """
-        varies = [
-            len(set(sizes)) > 1 for sizes in zip(*self.shapes, strict=True)
-        ][1:]
-        if not any(varies):
-            return order
-        seen = {}
-        for i, (shape, _) in enumerate(order):
-            for other, j in seen.items():
-                if all(
-                    a != b
-                    for a, b, vary in zip(
-                        shape[1:], other[1:], varies, strict=True
-                    )
-                    if vary
-                ):
-                    rest = order[:j] + order[j + 1 : i] + order[i + 1 :]
-                    return [order[j], order[i], *rest]
-            seen.setdefault(shape, i)
-        # An epoch of a few steps may lack such a pair: pad its second batch
-        # further than any.
-        (batch_size, *_), rows = order[1]
-        longest = [max(sizes) + 1 for sizes in zip(*self.shapes, strict=True)][
-            1:
-        ]
-        return [order[0], ((batch_size, *longest), rows), *order[2:]]
-
     def _batch(self, shape, rows):
         batch_size, source_length, target_length = shape
+        # Filled-up rows repeat real ones: a row of padding alone could give a
+        # NaN somewhere, and weight 0 would not hide it.
+        filled = np.resize(rows, batch_size)
         source = np.full((batch_size, source_length), self.pad_id, "int32")
-        target = np.full(
-            (batch_size, target_length + 1), self.target_pad_id, "int32"
+        for i, row in enumerate(filled):
+            ids = self.sources[row]
+            source[i, : len(ids)] = ids
+        decoder, target, weight = teacher_forced(
+            [self.targets[row] for row in filled],
+            len(rows),
+            target_length,
+            self.target_pad_id,
+            self.start_id,
+            self.end_id,
         )
-        weight = np.zeros((batch_size, target_length), "float32")
-        for i in range(batch_size):
-            # Filled-up rows repeat real ones: a row of padding alone could
-            # give a NaN somewhere, and weight 0 would not hide it.
-            row = rows[i % len(rows)]
-            s, t = self.sources[row], self.targets[row]
-            source[i, : len(s)] = s
-            target[i, : len(t) + 2] = [self.start_id, *t, self.end_id]
-            if i < len(rows):
-                weight[i, : len(t) + 1] = 1
-        # The last input has no successor: padding or [end], never needed.
-        decoder = target[:, :-1].copy()
-        decoder[decoder == self.end_id] = self.target_pad_id
         inputs = {"encoder_token_ids": source, "decoder_token_ids": decoder}
-        return inputs, target[:, 1:], weight
+        return inputs, target, weight
 
 
 def _rows_per_batch(batch_size, tokens_per_batch, source_length, target_length):
     if tokens_per_batch is None:
         return batch_size
     return tokens_per_batch // np.maximum(source_length, target_length)
-
-
-def _num_cells(num_rows, source_length, target_length, rows_of):
-    """Positions that the batches of a box have, padding included."""
-    rows = rows_of(source_length, target_length)
-    return -(-num_rows // rows) * rows * (source_length + target_length)
-
-
-def _fit_boxes(lengths, num_boxes, rows_of):
-    """Sorts rows into boxes of lengths, so that little is padded.
-
-    Greedy: of all cuts of one box in two, at one source or target length, the
-    one that saves most is made, until the boxes are as many as allowed or no
-    cut saves half a percent of the positions.
-    """
-    boxes = [np.arange(len(lengths))]
-    cuts = [_best_cut(lengths, boxes[0], rows_of)]
-    total = _num_cells(len(lengths), *lengths.max(0), rows_of=rows_of)
-    while len(boxes) < num_boxes:
-        saved, left = max(cuts, key=lambda cut: cut[0])
-        if saved < 0.005 * total:
-            break
-        i = next(i for i, cut in enumerate(cuts) if cut[1] is left)
-        box = boxes.pop(i)
-        cuts.pop(i)
-        for part in (box[left], box[~left]):
-            boxes.append(part)
-            cuts.append(_best_cut(lengths, part, rows_of))
-        total -= saved
-    return sorted(boxes, key=lambda box: tuple(lengths[box].max(0)))
-
-
-def _best_cut(lengths, box, rows_of):
-    """Positions saved by the best cut of a box, and who goes to the left."""
-    sizes = lengths[box]  # (rows, 2)
-    before = _num_cells(len(box), *sizes.max(0), rows_of=rows_of)
-    best = 0, None
-    for axis in (0, 1):
-        ordered = sizes[np.argsort(sizes[:, axis], kind="stable")]
-        ends = np.flatnonzero(np.diff(ordered[:, axis])) + 1
-        if not len(ends):
-            continue
-        below = np.maximum.accumulate(ordered)[ends - 1].T
-        above = np.maximum.accumulate(ordered[::-1])[::-1][ends].T
-        after = _num_cells(ends, *below, rows_of=rows_of) + _num_cells(
-            len(box) - ends, *above, rows_of=rows_of
-        )
-        i = int(np.argmin(after))
-        if before - after[i] > best[0]:
-            left = sizes[:, axis] <= ordered[ends[i] - 1, axis]
-            best = before - after[i], left
-    return best
-
-
-def _check_positive(**sizes):
-    for name, size in sizes.items():
-        if size is not None and size < 1:
-            raise ValueError(
-                f"`{name}` must be at least 1. Received: {name}={size}."
-            )
 
 
 def _check_sides(sources, targets):
