@@ -10,6 +10,7 @@ from keras_attention.layers.cached_attention import (
 )
 from keras_attention.layers.projection import (
     can_project_at_once,
+    is_better_apart,
     project,
     project_at_once,
     projection,
@@ -445,7 +446,8 @@ class MultiHeadAttention(CachedAttention):
     def _projected(self, query, key, value):
         """Queries, keys and values of each head."""
         denses = self._query_dense, self._key_dense, self._value_dense
-        if query is value is key and can_project_at_once(denses):
+        at_once = query is value is key and can_project_at_once(denses)
+        if at_once and not is_better_apart(query):
             return project_at_once(denses, query)
         inputs = query, key, value
         return [project(f, x) for f, x in zip(denses, inputs, strict=True)]
