@@ -1,5 +1,6 @@
 """What the metrics of captions share: their result and their arguments."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,6 +105,6 @@ def split_references(
                 f"least one. Received: references[{i}]={captions!r}. "
                 "Put a single reference in a list: `[reference]`."
             )
-    return [
-        [tokenize(caption) for caption in captions] for captions in references
-    ]
+    # Several captions of one image bring its references several times.
+    cut = functools.cache(tokenize)
+    return [[cut(caption) for caption in captions] for captions in references]

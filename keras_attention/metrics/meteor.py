@@ -43,7 +43,7 @@ def meteor(
     Examples:
         >>> captions = ["a dog runs on grass"], [["a dog is running on grass"]]
         >>> round(meteor(*captions).score, 2)  # doctest: +SKIP
-        0.52
+        0.37
 
     Reference:
         [Denkowski and Lavie, 2014](https://aclanthology.org/W14-3348)
@@ -93,7 +93,7 @@ def _command():
             "METEOR needs Java. Received: no `java` on the PATH. Install a "
             "Java runtime, for example `apt install default-jre-headless`."
         )
-    jar = Path(module.__file__).with_name(module.METEOR_JAR)
+    jar = Path(str(module.__file__)).with_name(module.METEOR_JAR)
     # Whatever the machine's language: letters in UTF-8, decimals with a point.
     language = ["-Dfile.encoding=UTF-8", "-Duser.language=en"]
     return [

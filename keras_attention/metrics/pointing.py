@@ -72,8 +72,8 @@ def pointing(
         game; [Liu et al., 2017](https://arxiv.org/abs/1605.09553), attention
         correctness, which is `mass`
     """
-    grid_shape = checks.sizes(grid_shape, "grid_shape", ("rows", "columns"))
-    image_shape = checks.sizes(image_shape, "image_shape", ("height", "width"))
+    grid = checks.sizes(grid_shape, "grid_shape", ("rows", "columns"))
+    image = checks.sizes(image_shape, "image_shape", ("height", "width"))
     tolerance = checks.non_negative_int(tolerance, "tolerance")
     if len(scores) != len(word_boxes):
         raise ValueError(
@@ -82,13 +82,13 @@ def pointing(
         )
     words = []  # (hit, mass, share of cells) of each word with a box
     for i, (maps, boxes) in enumerate(zip(scores, word_boxes, strict=True)):
-        maps = _check_maps(i, np.asarray(maps), len(boxes), grid_shape)
+        maps = _check_maps(i, np.asarray(maps), len(boxes), grid)
         for t, box in enumerate(boxes):
             if box is not None:
                 where = f"word {t} of caption {i}"
-                _check_box(box, image_shape, where)
+                _check_box(box, image, where)
                 _check_shares(maps[t], where)
-                inside = _cells(box, grid_shape, image_shape, tolerance)
+                inside = _cells(box, grid, image, tolerance)
                 most = maps[t] == maps[t].max()
                 words.append(
                     (inside[most].mean(), maps[t][inside].sum(), inside.mean())
