@@ -1,6 +1,7 @@
 """Published systems, one per file, that train with `fit`."""
 
 from keras_attention.models.captioner import Caption
+from keras_attention.models.conv_encoder import ConvEncoder
 from keras_attention.models.luong_nmt import LuongNMT
 from keras_attention.models.rnn_search import RNNSearch
 from keras_attention.models.seq2seq_lstm import Seq2SeqLSTM
@@ -13,6 +14,7 @@ from keras_attention.models.vivit import ViViT, joint_probabilities
 
 __all__ = [
     "Caption",
+    "ConvEncoder",
     "LuongNMT",
     "RNNSearch",
     "Seq2SeqLSTM",
