@@ -208,19 +208,25 @@ def test_inference_by_samples_steps_with_noise_of_its_own():
 def score_term(model, x, y, weights):
     """The gradient of the whole objective, and what the step drew."""
     model.compile("sgd", LOSS)
-    drawn = {}
+    y, weights = map(ops.convert_to_tensor, (y, weights))
+    states = model.non_trainable_variables  # what is drawn with, and averages
+    before = [numpy(v) for v in states]
+    result = model(x, training=True)
+    model.compute_loss(x, y, result, weights)
+    after = [numpy(v) for v in states]
+
+    def put(values):
+        for state, value in zip(states, values, strict=True):
+            state.assign(value)
 
     def loss():
-        result = model(x, training=True)
-        drawn.update(
-            {k: numpy(ops.stop_gradient(v)) for k, v in result.items()}
-        )
-        return model.compute_loss(
-            x, ops.convert_to_tensor(y), result, ops.convert_to_tensor(weights)
-        )
+        again = model(x, training=True)
+        return model.compute_loss(x, y, again, weights)
 
+    put(before)  # JAX shows nothing from within a gradient: draw the same again
     value, gradients = weight_gradients(loss, model.trainable_variables)
-    return value, gradients, drawn
+    put(after)
+    return value, gradients, {k: numpy(v) for k, v in result.items()}
 
 
 @pytest.mark.parametrize(
