@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.torch_beams import beam_search
+
 
 class Decoder(nn.Module):
     """The recurrence: additive attention and a GRU, step by step."""
@@ -114,47 +116,15 @@ class RNNSearch(nn.Module):
             x.repeat_interleave(num_beams, 0)
             for x in (keys, annotations, mask, state)
         )
-        batch = len(source_ids)
-        first_row = torch.arange(batch, device=keys.device)[:, None] * num_beams
-        ids = source_ids.new_full((batch * num_beams,), start)
-        written = ids.new_zeros(batch * num_beams, 0)
-        totals = keys.new_full((batch, num_beams), -torch.inf)
-        totals[:, 0] = 0.0
-        best = keys.new_full((batch,), -torch.inf)
-        result = ids.new_zeros(batch, max_length)
-        for t in range(max_length):
-            words = self.target(ids)
-            before = state
+
+        def step(ids, states):
+            words, (before,) = self.target(ids), states
             state, context = self.decoder.step(
-                words, state, keys, annotations, mask
+                words, before, keys, annotations, mask
             )
-            logits = self.logits(before, words, context)
-            gains = torch.log_softmax(logits, -1).view(batch, num_beams, -1)
-            vocabulary_size = gains.shape[-1]
-            totals, places = (
-                (totals[..., None] + gains).flatten(1).topk(2 * num_beams)
-            )
-            rows = first_row + places // vocabulary_size
-            ids = places % vocabulary_size
-            # Hypotheses that end, or all of them at the last word.
-            may_end = (ids == end) | (t + 1 == max_length)
-            scores = torch.where(may_end, totals / (t + 1), -torch.inf)
-            score, i = scores[:, :num_beams].max(1, keepdim=True)
-            ended = torch.cat(
-                [written[rows.gather(1, i)[:, 0]], ids.gather(1, i)], 1
-            )
-            better = score[:, 0] > best
-            best = torch.where(better, score[:, 0], best)
-            result[:, : t + 1] = torch.where(
-                better[:, None], ended, result[:, : t + 1]
-            )
-            totals, i = totals.masked_fill(ids == end, -torch.inf).topk(
-                num_beams
-            )
-            rows, ids = rows.gather(1, i).flatten(), ids.gather(1, i).flatten()
-            state = state[rows]
-            written = torch.cat([written[rows], ids[:, None]], 1)
-        return result
+            return self.logits(before, words, context), [state]
+
+        return beam_search(step, [state], max_length, start, end, num_beams)
 
 
 def train_step(model, optimizer, source_ids, target_ids, labels):

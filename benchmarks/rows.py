@@ -17,6 +17,7 @@ from benchmarks import (
     luong_nmt,
     rnn_search,
     scaling,
+    show_attend_tell,
     transformer,
     transformer_training,
     video_decoding,
@@ -258,6 +259,8 @@ TRAINING = (
     "B=64, S=24, T=26, V=8000, tied, dropout and label smoothing 0.1; peer "
 )
 TORCH_LOOP = "peer the same model as a loop of torch.nn.GRUCell"
+LSTM_LOOP = TORCH_LOOP.replace("GRUCell", "LSTMCell")
+CAPTIONS = "B=64, 14 x 14 features of 512, T=16, H=512, V=10000"
 
 
 def on_xla(bar):
@@ -579,6 +582,43 @@ ROWS = {
             ("beam-5", "search with five beams", 5),
         )
     },
+    "show-attend-tell-training": Row(
+        f"ShowAttendTell, soft, a step of `fit` with Adam, {CAPTIONS}; "
+        + LSTM_LOOP,
+        show_attend_tell.training,
+        show_attend_tell.torch_training,
+        peer_backend="torch",
+        amount=show_attend_tell.WORDS,
+        unit="words",
+        bars=dict.fromkeys(EVERYWHERE, Bar(faster=1.0)),
+    ),
+    "show-attend-tell-hard-training": Row(
+        "the same with hard attention by REINFORCE, one sample, ours alone",
+        show_attend_tell.hard_training,
+        None,
+        amount=show_attend_tell.WORDS,
+        unit="words",
+        bars=dict.fromkeys(
+            EVERYWHERE, Bar(slower_than=("show-attend-tell-training", 1.15))
+        ),
+    ),
+    "show-attend-tell-samples-4-training": Row(
+        "the same with four samples of each of 16 captions, leave-one-out; "
+        "peer with one sample of each of 64 captions",
+        show_attend_tell.samples_training,
+        show_attend_tell.hard_training,
+        amount=show_attend_tell.WORDS,
+        unit="words",
+    ),
+    "show-attend-tell-beam-5": Row(
+        "ShowAttendTell, soft, search with five beams of 16 words over 64 "
+        "grids, the same sizes; " + LSTM_LOOP,
+        show_attend_tell.search,
+        show_attend_tell.torch_search,
+        peer_backend="torch",
+        amount=show_attend_tell.BATCH,
+        unit="images",
+    ),
     "luong-nmt-training": Row(
         "LuongNMT without input feeding, a step of `fit` with Adam, B=64, "
         "S=T=24, 2 x 256 units, V=8000; peer the same with input feeding",

@@ -56,10 +56,17 @@ class RecurrentCaptioner(Captioner):
 
     def call(self, inputs, training=None, mask=None):
         result = super().call(inputs, training=training, mask=mask)
-        return result if training and self._needs_more() else result["logits"]
+        return self._output(result, training)
 
-    def _needs_more(self):
-        return bool(self.watched) or bool(self.doubly_stochastic)
+    def compute_output_spec(self, inputs, training=None, mask=None):
+        result = super().compute_output_spec(
+            inputs, training=training, mask=mask
+        )
+        return self._output(result, training)
+
+    def _output(self, result, training):
+        needs_more = self.watched or self.doubly_stochastic
+        return result if training and needs_more else result["logits"]
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True

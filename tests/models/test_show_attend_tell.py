@@ -431,6 +431,21 @@ def test_a_saved_model_answers_alike_and_trains_on(name, tmp_path):
         assert float(again.reinforce.average.average) != 0
 
 
+@pytest.mark.parametrize("attention", ["soft", "hard"])
+def test_it_is_part_of_another_model(attention):
+    model = make(attention=attention)
+    inputs = {
+        "features": keras.Input((*GRID, D)),
+        "decoder_token_ids": keras.Input((None,), dtype="int32"),
+    }
+    logits = model(inputs)
+    assert logits.shape == (None, None, V)
+    outer = keras.Model(inputs, keras.layers.Softmax()(logits))
+    x, _, _ = batch()
+    expected = np.apply_along_axis(softmax, -1, numpy(model(x)))
+    np.testing.assert_allclose(outer.predict(x, verbose=0), expected, atol=1e-5)
+
+
 def test_an_encoder_is_trained_frozen_and_thawed(tmp_path):
     encoder = ConvEncoder((16, 16, 3), (4, 6))
     encoder.trainable = False
