@@ -435,8 +435,10 @@ def test_a_saved_model_answers_alike_and_trains_on(name, tmp_path):
 def test_it_is_part_of_another_model(attention):
     model = make(attention=attention)
     inputs = {
-        "features": keras.Input((*GRID, D)),
-        "decoder_token_ids": keras.Input((None,), dtype="int32"),
+        "features": keras.Input((*GRID, D), name="features"),
+        "decoder_token_ids": keras.Input(
+            (None,), dtype="int32", name="decoder_token_ids"
+        ),
     }
     logits = model(inputs)
     assert logits.shape == (None, None, V)
