@@ -395,7 +395,17 @@ SAVED = {
 }
 
 
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "soft",
+        "leave one out",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("hard", "gumbel", "heads", "marginal")
+        ),
+    ],
+)
 def test_a_saved_model_answers_alike_and_trains_on(name, tmp_path):
     options = dict(SAVED[name])
     if not isinstance(options.get("attention", ""), str):
