@@ -21,13 +21,11 @@ def readings(model):
     Returns:
         Models by name; of hard attention two, its own way of reading first.
     """
-    own = getattr(model.decoder.rnn.attention, "inference", "expectation")
-    found = {own: model}
-    if own != "expectation":
-        found["expectation"] = reading(model, "expectation")
-    elif hasattr(model.decoder.rnn.attention, "inference"):
-        found["argmax"] = reading(model, "argmax")
-    return found
+    own = getattr(model.attention, "inference", None)
+    if own is None:
+        return {"expectation": model}
+    others = [x for x in ("argmax", "expectation") if x != own]
+    return {own: model, **{x: reading(model, x) for x in others}}
 
 
 def reading(model, inference):
@@ -39,11 +37,6 @@ def reading(model, inference):
     """
     config = model.get_config()
     attention = config["attention"]
-    if isinstance(attention, str):
-        raise ValueError(
-            "Hard attention must be a layer to be read another way. Received: "
-            f"attention={attention!r}."
-        )
     layer = {**attention["config"], "inference": inference}
     config["attention"] = {**attention, "config": layer}
     other = type(model).from_config(config)
@@ -82,8 +75,6 @@ def score_part(recipe, model, part, captions):
     results = {
         "pictures": len(texts),
         **{name: x.score for name, x in found.items()},
-        "log_probability": sum(x.log_probability for x in captions)
-        / len(captions),
     }
     if part.scenes is None:
         return results
