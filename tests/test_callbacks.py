@@ -387,7 +387,9 @@ def test_a_kill_while_saving_leaves_the_state_before(tmp_path, monkeypatch):
         file.write(b"half")
         raise Killed
 
-    monkeypatch.setattr("keras_attention.callbacks.save_and_resume.np.savez", torn)
+    monkeypatch.setattr(
+        "keras_attention.callbacks.save_and_resume.np.savez", torn
+    )
     with pytest.raises(Killed):
         fit(make_model(), 1, [resume])
     assert path.read_bytes() == before

@@ -41,17 +41,23 @@ def draw(folder, model, part, captions, history):
     found.append("captions.html")
     for i, view in enumerate(views[:OVERLAYS]):
         name = f"caption_{i}.png"
-        visualization.plot_caption(
-            view.image,
-            view.words,
-            view.scores,
-            view.samples,
-            view.gates,
-            smoothing="nearest" if max(model.grid_shape) < 8 else "gaussian",
-            path=folder / name,
-        )
+        draw_overlay(model, view, folder / name)
         found.append(name)
     return found
+
+
+def draw_overlay(model, view, path):
+    """Draws what each word of a caption was read from."""
+    visualization.plot_caption(
+        view.image,
+        view.words,
+        view.scores,
+        view.samples,
+        view.gates,
+        # Few cells are told apart best as they are.
+        smoothing="nearest" if max(model.grid_shape) < 8 else "gaussian",
+        path=path,
+    )
 
 
 def view_of(model, part, index, caption):

@@ -123,6 +123,8 @@ def report(results):
         heads = "".join(f"{read:>13}" for read in by_reading)
         lines.append(f"  {'':{width}}{heads}")
         for name in names:
+            if all(x[name] is None for x in by_reading.values()):
+                continue
             cells = "".join(
                 f"{'':>13}" if x[name] is None else f"{x[name]:13.3f}"
                 for x in by_reading.values()

@@ -97,10 +97,10 @@ def prepare(run, recipe, about, resume, folder):
     # What cannot be a batch is refused here.
     for part in batches:
         part.make_batch(0)
+    tests = [f"{len(x.examples)} {n}" for n, x in splits.tests.items()]
     print(
         f"{len(training)} training and {len(validation)} validation pictures, "
-        f"{', '.join(f'{len(x.examples)} {n}' for n, x in splits.tests.items())}"
-        f" to test; {tokenizer.vocabulary_size} tokens; "
+        f"{', '.join(tests)} to test; {tokenizer.vocabulary_size} tokens; "
         f"{model.count_params()} weights",
         flush=True,
     )

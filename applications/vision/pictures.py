@@ -3,6 +3,11 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+LABELS = {
+    "cider_d": "CIDEr-D of what is written",
+    "attention_change": "change of attention from word to word",
+}
+
 
 def draw_curves(runs, path):
     """The loss and the score of classes or masks over CPU-minutes.
@@ -42,7 +47,8 @@ def draw_logs(runs, path, names):
                         color=f"C{number}",
                         label=f"{label}, {part}",
                     )
-        axis.set(xlabel="CPU-minutes", ylabel=name.replace("_", " "))
+        label = LABELS.get(name, name.replace("_", " "))
+        axis.set(xlabel="CPU-minutes", ylabel=label)
         axis.grid(alpha=0.3)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
