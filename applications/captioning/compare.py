@@ -48,6 +48,9 @@ def label_of(about, recipe):
         for field, value in vars(recipe).items()
         if value != getattr(original, field)
     ]
+    more = about.get("self_critical")
+    if more is not None:
+        changes.append(f"+ {more['rounds']} rounds of CIDEr-D")
     return " ".join([name, *changes])
 
 

@@ -189,6 +189,18 @@ def make_batches(recipe, model, training_examples, validation, seed, epoch):
     ]
 
 
+def written_captions(recipe, validation, every):
+    """What scores captions of validation pictures, every few epochs."""
+    # Spread over the set, rather than the first ones.
+    stride = -(-len(validation) // WRITTEN)
+    return ValidationCaptions(
+        [x.image for x in validation[::stride]],
+        [x.captions for x in validation[::stride]],
+        every=every,
+        max_length=recipe.max_length,
+    )
+
+
 def make_callbacks(recipe, validation, folder):
     """Callbacks for `fit`; the last one resumes.
 
@@ -199,16 +211,8 @@ def make_callbacks(recipe, validation, folder):
     """
     chosen = []
     if recipe.captions_every is not None:
-        # Spread over the set, rather than the first ones.
-        stride = -(-len(validation) // WRITTEN)
-        chosen.append(
-            ValidationCaptions(
-                [x.image for x in validation[::stride]],
-                [x.captions for x in validation[::stride]],
-                every=recipe.captions_every,
-                max_length=recipe.max_length,
-            )
-        )
+        every = recipe.captions_every
+        chosen.append(written_captions(recipe, validation, every))
     soft_epochs = 0
     if recipe.attention == "hard":
         chosen.append(AttentionAlarm())

@@ -23,10 +23,12 @@ def draw(folder, model, part, captions, history):
     Returns:
         The names of the files.
     """
-    names = ["loss"]
+    # The loss of rewarded captions says nothing.
+    rewarded = "greedy_reward" in history[0]
+    names = [] if rewarded else ["loss"]
     names += [
         name
-        for name in ("cider_d", "attention_change")
+        for name in ("greedy_reward", "cider_d", "attention_change")
         if any({name, f"val_{name}"} & set(log) for log in history)
     ]
     draw_logs({folder.name: history}, folder / "curves.png", names)

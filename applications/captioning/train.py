@@ -9,6 +9,7 @@ python -m applications.captioning.train --recipe named_soft \
 import argparse
 import importlib
 import shutil
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -65,6 +66,9 @@ def main(arguments=None):
     cost = {
         "training_seconds": round(time.monotonic() - begin, 1),
         "training_cpu_seconds": round(time.process_time() - cpu, 1),
+        "training_cpu_seconds_per_step": seconds_per_step(
+            history, recipe.steps_per_epoch
+        ),
     }
     finish(folder, recipe, about, splits, parts[0], history, cost)
 
@@ -119,10 +123,7 @@ def finish(folder, recipe, about, splits, model, history, cost):
         model = run.with_encoder(recipe, model)
     model.save_to_preset(folder / folders.MODEL_FOLDER)
     results, written = scoring.score(recipe, model, splits.tests)
-    cost |= {
-        "training_cpu_seconds_per_step": seconds_per_step(recipe, history),
-        "test_seconds": round(time.monotonic() - begin, 1),
-    }
+    cost = {**cost, "test_seconds": round(time.monotonic() - begin, 1)}
     name, part = next(iter(splits.tests.items()))
     samples = scoring.samples(part, written[name])
     (folder / "captions.txt").write_text(samples, encoding="utf-8")
@@ -145,14 +146,18 @@ def finish(folder, recipe, about, splits, model, history, cost):
     print(f"The run is in {folder}, with {', '.join(drawn)}.")
 
 
-def seconds_per_step(recipe, history):
+def seconds_per_step(history, steps):
     """CPU-seconds of a step, as in most epochs: not in that which compiles.
 
-    Validation, and what is written of it, counts too.
+    Validation counts too, and what is written in half of the epochs or more.
+
+    Args:
+        history: The logs of all epochs.
+        steps: Of an epoch.
     """
     times = [0.0, *(log["cpu_seconds"] for log in history)]
-    epochs = sorted(b - a for a, b in zip(times, times[1:], strict=False))
-    return round(epochs[len(epochs) // 2] / recipe.steps_per_epoch, 5)
+    epochs = [b - a for a, b in zip(times, times[1:], strict=False)]
+    return round(statistics.median(epochs) / steps, 5)
 
 
 if __name__ == "__main__":

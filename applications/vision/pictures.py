@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 LABELS = {
+    "greedy_reward": "reward of greedy captions",
     "cider_d": "CIDEr-D of what is written",
     "attention_change": "change of attention from word to word",
 }

@@ -123,7 +123,7 @@ class AttentionAlarm(keras.callbacks.Callback):
     Examples:
         >>> import warnings
         >>> from keras_attention import callbacks
-        >>> alarm = callbacks.AttentionAlarm()
+        >>> alarm = callbacks.AttentionAlarm(patience=1)
         >>> with warnings.catch_warnings():
         ...     warnings.simplefilter("ignore")
         ...     alarm.on_epoch_end(4, {"attention_change": 0.01})
@@ -132,7 +132,7 @@ class AttentionAlarm(keras.callbacks.Callback):
         neighbouring words differ by 0.010 of 1. ...
     """
 
-    def __init__(self, least_change: float = 0.05, patience: int = 1):
+    def __init__(self, least_change: float = 0.02, patience: int = 3):
         super().__init__()
         self.least_change = checks.share(least_change, "least_change")
         self.patience = checks.positive_int(patience, "patience")

@@ -141,6 +141,7 @@ def test_evaluate_repeats_the_scores_of_the_run(smoke, capsys):
     )
 
 
+@pytest.mark.filterwarnings("ignore:Attention is nearly the same")
 def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path):
     arguments = ("--recipe", "smoke", "--verbose", "0", "--set", *SHORT)
     train_and_be_killed("captioning", tmp_path / "killed", *arguments)
