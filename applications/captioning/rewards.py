@@ -79,7 +79,7 @@ def fit(recipe, about, model, splits, resume, verbose):
     """Draws and trains, round by round; returns the logs.
 
     Args:
-        recipe: With `batch_size` and `max_length`.
+        recipe: With `max_length`.
         about: With the choices of `self_critical`.
         model: Compiled.
         splits: A `Splits`.
@@ -99,7 +99,6 @@ def fit(recipe, about, model, splits, resume, verbose):
             [splits.train[row] for row in rows],
             reward,
             num_samples=choices["num_samples"],
-            batch_size=recipe.batch_size,
             max_length=recipe.max_length,
             seed=int(rng.integers(2**31)),
         )

@@ -5,7 +5,7 @@ python -m applications.captioning.self_critical runs/demo --rounds 50 \
 
 Self-critical sequence training (Rennie et al., 2017): see
 `data.SelfCriticalBatches`. A round draws captions of some training pictures,
-and trains on them once.
+and takes one step by their rewards.
 """
 
 import argparse
@@ -27,8 +27,8 @@ def make_parser():
     )
     parser.add_argument("run_folder", type=Path)
     for name, default, about in (
-        ("rounds", 50, "how often captions are drawn"),
-        ("images", 128, "training pictures of a round"),
+        ("rounds", 200, "how often captions are drawn, and trained on once"),
+        ("images", 64, "training pictures of a round"),
         ("num-samples", 5, "captions drawn of each"),
     ):
         parser.add_argument(
@@ -88,11 +88,10 @@ def main(arguments=None):
     history = training.fit(
         recipe, about, model, splits, resume, options.verbose
     )
-    per_round = -(-options.images * options.num_samples // recipe.batch_size)
     cost = {
         "training_seconds": round(time.monotonic() - begin, 1),
         "training_cpu_seconds": round(time.process_time() - cpu, 1),
-        "training_cpu_seconds_per_step": seconds_per_step(history, per_round),
+        "training_cpu_seconds_per_step": seconds_per_step(history, 1),
     }
     finish(folder, recipe, about, splits, model, history, cost)
 

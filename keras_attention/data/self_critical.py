@@ -25,7 +25,9 @@ class SelfCriticalBatches(EpochBatches):
     sample_weight)` as of `CaptionBatches`, with `sample_weight` the advantage
     on all words of a caption, below 0 where it is worse, and 0 on padding.
     All are drawn when this is made, with the weights that the model has then:
-    make it anew for each `fit`, of a few images only.
+    make it anew for each `fit`, of a few images only. They are one batch, and
+    so one step: of smaller batches all but the first train weights on what
+    others drew, which soon undoes a captioner.
 
     Compile with a loss whose reduction is `"sum_over_batch_size"`, as Keras
     has it unless told otherwise: all batches have `max_length` words a row,
@@ -44,7 +46,7 @@ class SelfCriticalBatches(EpochBatches):
         reward: `reward(captions, references)` returns a number for each
             caption, such as `metrics.CIDErD(...).score`.
         num_samples: Captions that are drawn of each image.
-        batch_size: Captions per batch.
+        batch_size: Captions per batch; None takes all at once, see above.
         max_length: Most tokens of a caption; all batches are as long.
         temperature: Of the draws; 1 is what the equation asks for.
         seed: Seed of draws and order: another for each `fit`.
@@ -76,7 +78,7 @@ class SelfCriticalBatches(EpochBatches):
         ((8, 3), (8, 3))
         >>> inputs, targets, weights = batches[0]
         >>> targets.shape
-        (64, 15)
+        (24, 15)
         >>> history = model.fit(batches, shuffle=False, verbose=0)
 
     Reference:
@@ -89,13 +91,12 @@ class SelfCriticalBatches(EpochBatches):
         examples: Sequence[CaptionedImage],
         reward: Callable[[Sequence[str], Sequence[Any]], Any],
         num_samples: int = 5,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         max_length: int = 20,
         temperature: float = 1.0,
         seed: int = 0,
     ):
         self.num_samples = checks.positive_int(num_samples, "num_samples")
-        self.batch_size = checks.positive_int(batch_size, "batch_size")
         self.max_length = checks.positive_int(max_length, "max_length")
         check_model(model)
         self.model, self.examples = model, list(examples)
@@ -104,25 +105,33 @@ class SelfCriticalBatches(EpochBatches):
                 "There must be images to draw captions for. Received: no "
                 "examples."
             )
-        images = [x.image for x in self.examples]
-        drawn = model.sample(
-            images,
-            num_results=num_samples,
-            temperature=temperature,
-            seed=seed,
-            max_length=max_length,
+        number = num_samples * len(self.examples)
+        self.batch_size = checks.positive_int(
+            number if batch_size is None else batch_size, "batch_size"
         )
-        greedy = model.generate(images, max_length=max_length)
-        texts = [caption.text for captions in drawn for caption in captions]
+        drawn, greedy = self._write(temperature=temperature, seed=seed)
+        texts = [caption.text for caption in drawn]
         self.rewards = self._rewarded(reward, texts, num_samples)
         self.greedy_rewards = self._rewarded(reward, greedy, 1)
         self.advantages = self.rewards - self.greedy_rewards
-        self.token_ids = [x.token_ids for captions in drawn for x in captions]
-        order = np.random.default_rng(seed).permutation(len(texts))
-        starts = range(0, len(texts), batch_size)
-        self._rows = [order[start : start + batch_size] for start in starts]
+        self.token_ids = [caption.token_ids for caption in drawn]
+        order = np.random.default_rng(seed).permutation(number)
+        starts = range(0, number, self.batch_size)
+        self._rows = [order[i : i + self.batch_size] for i in starts]
         super().__init__(len(self._rows))
         self.set_epoch(0)
+
+    def _write(self, **options):
+        """All captions that are drawn, and the greedy ones as strings."""
+        images = [x.image for x in self.examples]
+        drawn = self.model.sample(
+            images,
+            num_results=self.num_samples,
+            max_length=self.max_length,
+            **options,
+        )
+        greedy = self.model.generate(images, max_length=self.max_length)
+        return [x for captions in drawn for x in captions], greedy
 
     def _rewarded(self, reward, texts, copies):
         """Rewards of so many texts of each example, `(examples, copies)`."""
