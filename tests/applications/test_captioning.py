@@ -16,11 +16,13 @@ from applications.captioning import (
     experiment,
     runs,
     scoring,
+    self_critical,
     sources,
     train,
 )
 from applications.captioning.recipes import RECIPES, check_recipe, make_recipe
 from applications.common import folders
+from keras_attention import data
 from keras_attention.data import synthetic
 from tests.applications.commands import refusal, train_and_be_killed
 
@@ -141,27 +143,79 @@ def test_evaluate_repeats_the_scores_of_the_run(smoke, capsys):
     )
 
 
+def same_logs(one, other):
+    """Whether two histories tell the same, but for what it took."""
+    names = [set(log) - {"seconds", "cpu_seconds"} for log in one]
+    return len(one) == len(other) and all(
+        a[name] == pytest.approx(b[name], rel=1e-4)
+        for a, b, found in zip(one, other, names, strict=True)
+        for name in found
+    )
+
+
 @pytest.mark.filterwarnings("ignore:Attention is nearly the same")
-def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path):
+def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch):
     arguments = ("--recipe", "smoke", "--verbose", "0", "--set", *SHORT)
     train_and_be_killed("captioning", tmp_path / "killed", *arguments)
-    resumed = run(tmp_path / "killed", "--resume", "--set", *SHORT)
-    whole = run(tmp_path / "whole", "--set", *SHORT)
-    assert len(whole["history"]) == 3
-    for one, other in zip(resumed["history"], whole["history"], strict=True):
-        names = set(one) - {"seconds", "cpu_seconds"}
-        assert {"attention_change", "reward", "val_loss"} <= names
-        for name in names:
-            assert one[name] == pytest.approx(other[name], rel=1e-4)
-    assert set(whole["results"]["iid"]) == {"argmax", "expectation"}
-    for name, value in whole["results"]["swap"]["argmax"].items():
-        assert resumed["results"]["swap"]["argmax"][name] == (
-            pytest.approx(value, rel=1e-3)
-        )
-    train.main(
-        ["--recipe", "smoke", "--output", str(tmp_path / "whole"), "--resume"]
-        + ["--set", *SHORT]
+    ends = []
+
+    def finish(folder, recipe, about, splits, model, history, cost):
+        ends.append((history, model.get_weights()))
+
+    monkeypatch.setattr(train, "finish", finish)
+    for name, more in (("killed", ["--resume"]), ("whole", [])):
+        train.main([*more, "--output", str(tmp_path / name), *arguments])
+    (resumed, weights), (whole, others) = ends
+    assert len(whole) == 3 and same_logs(whole, resumed)
+    assert {"attention_change", "reward", "val_loss"} <= set(whole[0])
+    for one, other in zip(weights, others, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_run_is_trained_on_by_its_rewards(smoke, tmp_path, monkeypatch):
+    arguments = [str(smoke), "--verbose", "0", "--rounds", "3"]
+    arguments += ["--images", "4", "--num-samples", "2", "--output"]
+    batches, drawn = data.SelfCriticalBatches, []
+
+    def stop(*args, **options):
+        drawn.append(options["seed"])
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        return batches(*args, **options)
+
+    monkeypatch.setattr(data, "SelfCriticalBatches", stop)
+    with pytest.raises(KeyboardInterrupt):
+        self_critical.main([*arguments, str(tmp_path / "stopped")])
+    self_critical.main([*arguments, str(tmp_path / "stopped"), "--resume"])
+    assert drawn[2] == drawn[3] and len(set(drawn)) == 3
+    metrics = read_metrics(tmp_path / "stopped")
+    histories = []
+    monkeypatch.setattr(
+        self_critical, "finish", lambda *args: histories.append(args[5])
     )
+    self_critical.main([*arguments, str(tmp_path / "whole")])
+    assert same_logs(histories[0], metrics["history"])
+    assert set(metrics["results"]) == {"iid", "combinations", "swap"}
+    assert all(0 < log["greedy_reward"] <= 10 for log in metrics["history"])
+    # It has learned from where the run ended.
+    _, _, about = experiment.read_run(tmp_path / "stopped")
+    assert about["self_critical"]["rounds"] == 3
+    label = compare.label_of(about, RECIPES["smoke"])
+    assert label == "smoke + 3 rounds of CIDEr-D"
+
+
+def test_training_on_needs_more_pictures_than_a_round_takes(
+    smoke, tmp_path, capsys
+):
+    arguments = [smoke, "--output", tmp_path / "run"]
+    text = refusal(capsys, self_critical.main, *arguments, "--images", "3000")
+    assert "--images 3000, of 2000" in text
+    text = refusal(
+        capsys, self_critical.main, *arguments, "--learning-rate", "0"
+    )
+    assert "must be positive" in text
+    assert not (tmp_path / "run").exists()
 
 
 def test_features_that_are_kept_and_pictures_give_the_same_captions(

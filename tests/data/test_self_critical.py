@@ -245,7 +245,7 @@ def test_a_half_trained_captioner_earns_more():
     batches = data.CaptionBatches(
         cases[0], model.tokenizer, num_buckets=1, input_name="features"
     )
-    model.fit(batches, epochs=4, shuffle=False, verbose=0)
+    model.fit(batches, epochs=3, shuffle=False, verbose=0)
 
     def score():
         texts = model.generate(test.inputs, max_length=16)
@@ -253,19 +253,19 @@ def test_a_half_trained_captioner_earns_more():
 
     before = score()
     model.compile(
-        keras.optimizers.Adam(1e-3), losses.SparseCategoricalCrossentropy()
+        keras.optimizers.Adam(5e-4, global_clipnorm=1.0),
+        losses.SparseCategoricalCrossentropy(),
     )
     reward = metrics.CIDErD(train.references).score
-    for number in range(30):
-        start = 64 * number
+    for number in range(80):
+        first = 64 * number % 1984
         batches = data.SelfCriticalBatches(
             model,
-            cases[0][start : start + 64],
+            cases[0][first : first + 64],
             reward,
             max_length=16,
             seed=number,
         )
         model.fit(batches, shuffle=False, verbose=0)
-        print(number, batches.rewards.mean(), batches.greedy_rewards.mean())
-    print(before, score())
-    assert before < 9 and score() > before + 0.3
+    # Measured on JAX: from 7.54 to 8.47 of 10.
+    assert before < 8.5 and score() > before + 0.4
