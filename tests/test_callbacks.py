@@ -1,17 +1,21 @@
 import shutil
+import warnings
 
 import keras
 import numpy as np
 import pytest
 
 from keras_attention.callbacks import (
+    AttentionAlarm,
     AverageWeights,
     BestWeights,
     SaveAndResume,
     TimeBudget,
     ValidationBLEU,
+    ValidationCaptions,
 )
 from keras_attention.losses import SparseCategoricalCrossentropy
+from keras_attention.metrics import caption_scores
 from keras_attention.schedules import TransformerSchedule
 
 ROWS, FEATURES = 12, 5
@@ -387,7 +391,9 @@ def test_a_kill_while_saving_leaves_the_state_before(tmp_path, monkeypatch):
         file.write(b"half")
         raise Killed
 
-    monkeypatch.setattr("keras_attention.callbacks.np.savez", torn)
+    monkeypatch.setattr(
+        "keras_attention.callbacks.save_and_resume.np.savez", torn
+    )
     with pytest.raises(Killed):
         fit(make_model(), 1, [resume])
     assert path.read_bytes() == before
@@ -407,6 +413,86 @@ def test_a_state_that_does_not_fit_is_refused(tmp_path):
             SaveAndResume(path).restore(make_model())
 
 
+class Captions:
+    """Stands for a captioner that always writes the same."""
+
+    def __init__(self, *texts):
+        self.texts = list(texts)
+
+    def generate(self, images, **options):
+        self.asked = options
+        return self.texts
+
+
+REFERENCES = [["a dog runs on grass", "the dog"], ["two cats on a bed"]]
+
+
+def test_scores_of_written_captions_enter_the_logs(capsys):
+    texts = ["a dog runs on grass", "a cat on a bed"]
+    score = ValidationCaptions(
+        ["1.jpg", "2.jpg"],
+        REFERENCES,
+        metrics=["bleu_1", "cider_d"],
+        every=2,
+        samples=1,
+        num_beams=3,
+    )
+    model = Captions(*texts)
+    score.set_model(model)
+    logs = [{"loss": 1.0}, {"loss": 1.0}]
+    for epoch in range(2):
+        score.on_epoch_end(epoch, logs[epoch])
+    assert logs[0] == {"loss": 1.0}
+    expected = caption_scores(texts, REFERENCES, ["bleu_1", "cider_d"])
+    assert logs[1] == {
+        "loss": 1.0,
+        "val_bleu_1": expected["bleu_1"].score,
+        "val_cider_d": expected["cider_d"].score,
+    }
+    assert 0 < logs[1]["val_bleu_1"] < 1 and model.asked == {"num_beams": 3}
+    assert capsys.readouterr().out == (
+        "\nwritten    a dog runs on grass\nreference  a dog runs on grass\n"
+    )
+    best = BestWeights("val_cider_d", mode="max")
+    best.set_model(make_model())
+    best.on_epoch_end(1, logs[1])
+    assert best.best == logs[1]["val_cider_d"]
+
+
+def test_epochs_before_the_first_compared_are_passed_over():
+    model = make_model()
+    best = BestWeights("loss", start_from_epoch=2, patience=1)
+    best.set_model(model)
+    for epoch, loss in enumerate((1.0, 0.5, 3.0, 2.0)):
+        best.on_epoch_end(epoch, {"loss": loss})
+    assert (best.best, best.best_epoch, best.waited) == (2.0, 3, 0)
+
+
+def run_alarm(alarm, changes):
+    """The warnings of some epochs."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for epoch, change in enumerate(changes):
+            alarm.on_epoch_end(epoch, {"attention_change": change})
+    return [str(x.message) for x in caught]
+
+
+def test_attention_that_stays_the_same_is_told_once(capsys):
+    alarm = AttentionAlarm(least_change=0.02, patience=2)
+    assert not run_alarm(alarm, [0.01, 0.03, 0.01, 0.02])
+    assert capsys.readouterr().out == ""
+    alarm = AttentionAlarm(least_change=0.02, patience=2)
+    (text,) = run_alarm(alarm, [0.01, 0.03, 0.01, 0.004, 0.001, 0.001])
+    assert "in epoch 3" in text and "differ by 0.004 of 1" in text
+    assert "SemiSamplingSchedule" in text
+    assert capsys.readouterr().out == f"\n{text}\n"
+
+
+def test_the_alarm_needs_hard_attention():
+    with pytest.raises(ValueError, match="Received: logs of loss. Leave"):
+        AttentionAlarm().on_epoch_end(0, {"loss": 1.0})
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -419,6 +505,16 @@ def test_a_state_that_does_not_fit_is_refused(tmp_path):
         (lambda: ValidationBLEU(["a"], []), "1 sources, 0 references"),
         (lambda: ValidationBLEU(["a"], ["b"], samples=-1), "samples=-1"),
         (lambda: AverageWeights(0), "last=0"),
+        (lambda: BestWeights(start_from_epoch=-1), "start_from_epoch=-1"),
+        (lambda: ValidationCaptions([], []), "0 images, 0 lists"),
+        (lambda: ValidationCaptions(["a"], []), "1 images, 0 lists"),
+        (
+            lambda: ValidationCaptions(["a"], [["b"]], metrics=["bleu"]),
+            "metrics=\\['bleu'\\]",
+        ),
+        (lambda: ValidationCaptions(["a"], ["b"]), "Put a single reference"),
+        (lambda: AttentionAlarm(-0.1), "least_change=-0.1"),
+        (lambda: AttentionAlarm(patience=0), "patience=0"),
     ],
 )
 def test_wrong_arguments_are_refused(make, message):

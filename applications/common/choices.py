@@ -112,6 +112,24 @@ def check(recipe, choices: dict, shares: tuple[str, ...]):
         )
 
 
+def refuse_unused(recipe, unused: dict):
+    """Refuses choices that make no difference to a run.
+
+    Args:
+        recipe: A dataclass.
+        unused: Names of fields that it has no use for, by the reason.
+    """
+    for reason, names in unused.items():
+        for field in names:
+            value = getattr(recipe, field)
+            default = getattr(type(recipe), field)
+            if value != default:
+                raise ValueError(
+                    f"{reason} Received: {field}={value}. Add --set "
+                    f"{field}={default}."
+                )
+
+
 def from_json(kind, values: dict):
     """A recipe from what `json` read of it, which has no tuples.
 

@@ -98,6 +98,22 @@ def require(module: str):
     return extras.require(module, extra="applications")
 
 
+def check_picture(path: Path, argument: str):
+    """Refuses a file whose name is that of no kind of picture.
+
+    Args:
+        path: The file.
+        argument: What names it, such as `"--figure"`.
+    """
+    module = require("matplotlib.backend_bases")
+    known = module.FigureCanvasBase.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in known:
+        raise ValueError(
+            "A picture's file ends with its format, one of "
+            f"{', '.join(sorted(known))}. Received: {argument} {path}."
+        )
+
+
 @contextlib.contextmanager
 def clean_errors(parser):
     """Turns what the package refuses into a sentence and exit code 2."""

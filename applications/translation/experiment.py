@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 
 from applications.common import training
+from applications.common.baselines import mean_attention
 from applications.common.folders import MODEL_FOLDER
 from applications.translation.recipes import Recipe
 from applications.translation.reversal import reversal_splits
@@ -22,7 +23,6 @@ from keras_attention.callbacks import (
 )
 from keras_attention.data.synthetic import english_french_splits
 from keras_attention.data.tfds_sets import find_builder, make_available
-from keras_attention.layers import AdditiveAttention
 from keras_attention.losses import SparseCategoricalCrossentropy
 from keras_attention.models import (
     LuongNMT,
@@ -230,10 +230,7 @@ def make_model(recipe, splits):
             options["alignment_dim"] = recipe.hidden_dim
             options["maxout_dim"] = recipe.hidden_dim
     if recipe.attention == "mean":
-        # A score network that stays at zero reads every word alike.
-        options["attention"] = AdditiveAttention(
-            1, score_initializer="zeros", trainable=False
-        )
+        options["attention"] = mean_attention()
     if recipe.score == "location":
         # It scores positions, and learns as many as there are to read.
         sources = [text for pairs in splits for text in two_sides(pairs)[0]]

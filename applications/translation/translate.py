@@ -89,17 +89,7 @@ def check_options(options):
         if name not in ("input", "dictionary"):
             text_files.check_output(path)
     if options.alignment is not None:
-        check_picture(options.alignment)
-
-
-def check_picture(path):
-    module = command.require("matplotlib.backend_bases")
-    known = module.FigureCanvasBase.get_supported_filetypes()
-    if path.suffix and path.suffix[1:].lower() not in known:
-        raise ValueError(
-            "A picture's file ends with its format, one of "
-            f"{', '.join(sorted(known))}. Received: --alignment {path}."
-        )
+        command.check_picture(options.alignment, "--alignment")
 
 
 def check_attends(options, model):

@@ -147,15 +147,7 @@ def check(recipe, own_choices: dict, own_ignored: dict):
             f"`augmentation` must be names out of {', '.join(AUGMENTATIONS)}. "
             f"Received: {', '.join(map(str, unknown))}."
         )
-    for reason, fields in {**own_ignored, **ignored(recipe)}.items():
-        for field in fields:
-            value = getattr(recipe, field)
-            default = getattr(type(recipe), field)
-            if value != default:
-                raise ValueError(
-                    f"{reason} Received: {field}={value}. Add --set "
-                    f"{field}={default}."
-                )
+    choices.refuse_unused(recipe, {**own_ignored, **ignored(recipe)})
     for field in ("ema", "layer_decay"):
         value = getattr(recipe, field)
         if value is not None and not value < 1:

@@ -97,7 +97,7 @@ def read_about(application, folder):
         about = json.loads(path.read_text(encoding="utf-8"))
         recipe = choices.from_json(application.recipe_class, about["choices"])
         application.check_recipe(recipe)
-        for name in ("seed", "data", "data_sha256", "weights"):
+        for name in ("seed", "data", "data_sha256"):
             about[name]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(

@@ -31,6 +31,7 @@ from keras_attention.data.readers import (
     read_tfds,
     read_tsv,
 )
+from keras_attention.data.self_critical import SelfCriticalBatches
 from keras_attention.data.tokenizers import (
     SentencePieceTokenizer,
     Tokenizer,
@@ -61,6 +62,7 @@ __all__ = [
     "ImageBatches",
     "ImageProcessor",
     "MarianTokenizer",
+    "SelfCriticalBatches",
     "SentencePieceTokenizer",
     "SkippedFile",
     "SkippedRow",

@@ -32,6 +32,7 @@ class Caption(NamedTuple):
         log_probability: Sum over the tokens.
         hypothesis_score: The same after the length penalty.
         ended: Whether the last token is the end token.
+        token_ids: `(T,)`, the ids of the tokens.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Caption(NamedTuple):
     log_probability: float
     hypothesis_score: float
     ended: bool
+    token_ids: np.ndarray
 
 
 class Captioner(Writer):
@@ -313,6 +315,7 @@ class Captioner(Writer):
             float(log_probability),
             float(score),
             bool(ids[-1] == tokenizer.end_id),
+            ids,
         )
 
     def _batches(self, images, batch_size):

@@ -84,7 +84,8 @@ class RecurrentCaptioner(Captioner):
         loss = super().compute_loss(
             x, y, y_pred["logits"], sample_weight, training
         )
-        mask = ops.cast(sample_weight, "float32") > 0  # (B, T)
+        # Weights below 0 are of words too: those of captions to unlearn.
+        mask = ops.cast(sample_weight, "float32") != 0  # (B, T)
         numbers = {}
         each = ops.zeros_like(y_pred["scores"][:, 0, 0])  # (B,)
         if self.doubly_stochastic:

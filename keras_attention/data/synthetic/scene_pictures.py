@@ -9,8 +9,10 @@ from keras_attention.data.synthetic.scene_layouts import (
     scene_objects,
 )
 from keras_attention.data.synthetic.scenes import (
+    COLOURS,
     GRID,
     SHAPES,
+    SIZES,
     Scenes,
     describe,
     make_scenes,
@@ -110,6 +112,32 @@ def shape_scenes(
     objects = scene_objects(layouts, boxes)
     references = [_references(rng, present) for present in objects]
     return make_scenes(split, images, objects, references)
+
+
+def draw_objects(objects, size: int = BASE_SIZE):
+    """One picture of objects, each in the middle of its cell.
+
+    Args:
+        objects: `SceneObject`s, of which the box does not count.
+        size: Height and width.
+    """
+    layouts = np.array(
+        [
+            [
+                COLOURS.index(thing.colour),
+                SHAPES.index(thing.shape),
+                SIZES.index(thing.size),
+                thing.cell,
+            ]
+            for thing in objects
+        ]
+    )[None]
+    row, column = np.divmod(layouts[..., 3], GRID)
+    middles = (np.stack([column, row], -1) + 0.5) * size / GRID
+    radii = RADII[layouts[..., 2]] * size / BASE_SIZE
+    canvas = np.full((1, size, size, 3), 95, "float32")
+    _paint(canvas, layouts, middles, radii)
+    return canvas[0].round().astype("uint8")
 
 
 def _places(rng, layouts, size):
