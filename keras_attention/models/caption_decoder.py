@@ -200,7 +200,7 @@ class CaptionDecoder(layers.Layer):
             places = layer(places)
         return places
 
-    def first_state(self, places, training=False):
+    def first_state(self, places, training: bool | None = False):
         """The LSTM's first output and memory, `(B, units)` each."""
         x = self.summary(places)
         for layer in self.first_layers:

@@ -295,7 +295,10 @@ class Captioner(Writer):
                 results.append(
                     [
                         self._caption(
-                            *(x[row, n] for x in decoded[:4]),
+                            decoded.token_ids[row, n],
+                            decoded.lengths[row, n],
+                            decoded.log_probabilities[row, n],
+                            decoded.hypothesis_scores[row, n],
                             {k: x[row, n] for k, x in decoded.extras.items()},
                         )
                         for n in np.flatnonzero(decoded.lengths[row])

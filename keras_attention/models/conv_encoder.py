@@ -61,11 +61,12 @@ class ConvEncoder(Model):
     ):
         checks.positive_int(kernel_size, "kernel_size")
         filters = tuple(checks.positive_int(n, "filters") for n in filters)
-        image_shape = checks.sizes(
+        height, width, channels = checks.sizes(
             image_shape, "image_shape", ("height", "width", "channels")
         )
+        image_shape = (height, width, channels)
         step = 2 ** len(filters)
-        if image_shape[0] % step or image_shape[1] % step:
+        if height % step or width % step:
             raise ValueError(
                 f"Height and width must be multiples of {step}, as each of "
                 f"{len(filters)} layers halves them. Received: image_shape="

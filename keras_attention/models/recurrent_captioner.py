@@ -124,7 +124,7 @@ class RecurrentCaptioner(Captioner):
         unseen = {metric.name for metric in self.watched}
         return {k: v for k, v in logs.items() if k not in unseen}
 
-    def start(self, source, max_length=None, num_beams=1):
+    def start(self, source, max_length: int = 1, num_beams: int = 1):
         places = self._places_of(source)
         memory, state = self.decoder.memory(places)
         attention = self.decoder.rnn.attention

@@ -31,7 +31,7 @@ class Writer(Model):
     tokenizers: tuple[str, ...] = ("tokenizer",)
     step_extras: tuple[str, ...] = ("scores",)
 
-    def start(self, source, max_length, num_beams) -> tuple[Any, Any]:
+    def start(self, source, /, max_length, num_beams) -> tuple[Any, Any]:
         raise NotImplementedError("What writes defines `start`.")
 
     def step(self, token_ids, memory, state) -> tuple[Any, Any, dict]:
