@@ -153,7 +153,7 @@ class ValidationCaptions(ValidationScore):
         written    a dog runs
         reference  a dog runs
         >>> round(logs["val_cider_d"], 2)
-        4.4
+        4.63
 
     Reference:
         [Xu et al., 2015](https://arxiv.org/abs/1502.03044), section 4.3
