@@ -190,7 +190,7 @@ class SCACNN(RecurrentCaptioner):
         super().__init__(
             inputs={IMAGES: images, DECODER_INPUT: token_ids},
             outputs=result,
-            encoder=tapped.bottom,
+            encoder=backbone,
             grid_shape=tuple(tapped.maps[-1].shape[1:3]),
             places=packed,
             decoder=decoder,
@@ -199,6 +199,8 @@ class SCACNN(RecurrentCaptioner):
             dtype=dtype,
             **kwargs,
         )
+
+        self.bottom = tapped.bottom
 
         # === Config ===
         self.vocabulary_size = vocabulary_size
@@ -233,6 +235,9 @@ class SCACNN(RecurrentCaptioner):
         channels = {k: x for k, x in result.items() if k == "channel_scores"}
         return {**self._reported(result), **channels}
 
+    def _places_of(self, source):
+        return self.places(self.bottom(source))
+
     def get_config(self):
         names = (
             "vocabulary_size",
@@ -251,9 +256,5 @@ class SCACNN(RecurrentCaptioner):
             "dropout",
         )
         config = super().get_config()
-        del config["encoder"]  # the bottom of the backbone
-        return {
-            **config,
-            **{name: getattr(self, name) for name in names},
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
-        }
+        config["backbone"] = config.pop("encoder")
+        return {**config, **{name: getattr(self, name) for name in names}}
