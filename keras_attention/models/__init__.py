@@ -4,6 +4,7 @@ from keras_attention.models.captioner import Caption
 from keras_attention.models.conv_encoder import ConvEncoder
 from keras_attention.models.luong_nmt import LuongNMT
 from keras_attention.models.rnn_search import RNNSearch
+from keras_attention.models.sca_cnn import SCACNN
 from keras_attention.models.seq2seq_lstm import Seq2SeqLSTM
 from keras_attention.models.show_attend_tell import ShowAttendTell
 from keras_attention.models.transformer import Transformer
@@ -17,6 +18,7 @@ __all__ = [
     "ConvEncoder",
     "LuongNMT",
     "RNNSearch",
+    "SCACNN",
     "Seq2SeqLSTM",
     "ShowAttendTell",
     "Transformer",

@@ -1,5 +1,7 @@
 """Working through an axis in blocks, with a gradient of one's own."""
 
+import contextlib
+
 import keras
 from keras import ops
 
@@ -31,6 +33,20 @@ def with_gradient(forward, backward):
         return output, gradient
 
     return ops.custom_gradient(function)
+
+
+def unrecorded():
+    """What TensorFlow does in here is on no tape, nor on one made in here.
+
+    For loops over blocks, whose gradient is written by hand. Under two tapes,
+    as in the loop of a decoder, TensorFlow makes the gradient of any loop
+    while it makes the loop, and cannot where `put_block` is in it.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    from tensorflow.python.eager import record
+
+    return record.stop_recording()
 
 
 def is_traced_by_tensorflow(tensor):

@@ -7,6 +7,7 @@ from keras_attention.ops.blocks import (
     pad_blocks,
     put_block,
     take_block,
+    unrecorded,
     with_gradient,
 )
 from keras_attention.ops.softmax import wide_dtype
@@ -98,7 +99,8 @@ def _in_blocks(rows):
             return put_block(logits, (i * rows, 0), block)
 
         empty = ops.zeros_like(padded[0])
-        return ops.fori_loop(0, count, body, empty)[:length], ()
+        with unrecorded():
+            return ops.fori_loop(0, count, body, empty)[:length], ()
 
     def backward(inputs, saved, upstream):
         means, query, lift, vector = inputs
@@ -115,7 +117,8 @@ def _in_blocks(rows):
             )
 
         empty = tuple(map(ops.zeros_like, (*padded[:2], lift, vector)))
-        sums = ops.fori_loop(0, count, body, empty)
+        with unrecorded():
+            sums = ops.fori_loop(0, count, body, empty)
         return sums[0][:length], sums[1][:length], *sums[2:]
 
     return forward, backward

@@ -269,6 +269,35 @@ def test_channel_logits_in_blocks_are_those_at_once(
         np.testing.assert_allclose(result, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="JAX and torch have no tape"
+)
+def test_channel_logits_of_an_unknown_batch_train_under_a_second_tape():
+    import tensorflow as tf
+
+    rng = np.random.default_rng(6)
+    shapes = ((5, C), (5, U), (U,), (U,))
+    inputs = [rng.normal(size=shape).astype("float32") for shape in shapes]
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, *shape[1:]) if len(shape) > 1 else shape)
+            for shape in shapes
+        ]
+    )
+    def under_a_tape(*inputs):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(inputs)
+            logits = channels.channel_logits(*inputs)
+        return tape.gradient(logits, inputs, tf.ones_like(logits))
+
+    found = under_a_tape(*inputs)
+    ones = np.ones((5, C), "float32")
+    expected = channels._gradients(*map(tf.constant, inputs), ones)
+    for result, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(result, other, rtol=1e-4, atol=1e-4)
+
+
 class Glimpses(keras.layers.Layer):
     """A decoder in small: a cell that weighs a map at each step."""
 
