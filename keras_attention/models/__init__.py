@@ -7,6 +7,7 @@ from keras_attention.models.rnn_search import RNNSearch
 from keras_attention.models.seq2seq_lstm import Seq2SeqLSTM
 from keras_attention.models.show_attend_tell import ShowAttendTell
 from keras_attention.models.transformer import Transformer
+from keras_attention.models.transformer_captioner import TransformerCaptioner
 from keras_attention.models.translator import Translation
 from keras_attention.models.vit import ViT
 from keras_attention.models.vit_segmenter import ViTSegmenter
@@ -20,6 +21,7 @@ __all__ = [
     "Seq2SeqLSTM",
     "ShowAttendTell",
     "Transformer",
+    "TransformerCaptioner",
     "Translation",
     "ViT",
     "ViTSegmenter",
