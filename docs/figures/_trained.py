@@ -5,8 +5,15 @@ import functools
 import keras
 import numpy as np
 
-from keras_attention.data import ImageProcessor, synthetic
-from keras_attention.models import ViT, ViViT
+from keras_attention import losses
+from keras_attention.data import (
+    CaptionBatches,
+    CaptionedImage,
+    ImageProcessor,
+    WordTokenizer,
+    synthetic,
+)
+from keras_attention.models import ShowAttendTell, ViT, ViViT
 
 
 @functools.cache
@@ -78,3 +85,42 @@ def roll_model():
     if accuracy < 0.9:
         raise RuntimeError(f"The model of the figures learned {accuracy:.2f}.")
     return model, tests[:3]
+
+
+@functools.cache
+def scene_captioner():
+    """A ShowAttendTell that describes grids of objects, and such scenes."""
+    keras.utils.set_random_seed(0)
+    scenes = synthetic.grid_scenes(8000, seed=0)
+    words = WordTokenizer.train(scenes.captions)
+    examples = [
+        CaptionedImage(grid, (caption,))
+        for grid, caption in zip(as_grids(scenes), scenes.captions, strict=True)
+    ]
+    model = ShowAttendTell.from_preset(
+        "show_attend_tell_small", feature_shape=(4, 4, 32), tokenizer=words
+    )
+    model.compile(
+        keras.optimizers.Adam(2e-3),
+        losses.SparseCategoricalCrossentropy(
+            reduction="mean_with_sample_weight"
+        ),
+    )
+    batches = CaptionBatches(
+        examples,
+        words,
+        input_name="features",
+        num_buckets=2,
+        steps_per_epoch=800,
+    )
+    model.fit(batches, shuffle=False, verbose=0)
+    tests = synthetic.grid_scenes(200, seed=1)
+    captions = model.generate(as_grids(tests))
+    exact = synthetic.score_scene_captions(captions, tests).exact
+    if exact < 0.7:
+        raise RuntimeError(f"The captioner of the figures learned {exact:.2f}.")
+    return model, tests[:20]
+
+
+def as_grids(scenes):
+    return scenes.inputs.reshape(-1, 4, 4, 32)

@@ -266,18 +266,18 @@ class CaptionDecoder(layers.Layer):
         result = self.rnn.compute_output_spec(
             words, places, return_attention_scores=True, memory_key=keys
         )
-        logits = keras.KerasTensor(
-            (*token_ids.shape, self.word_layer.units), self.compute_dtype
-        )
+        shape = (*token_ids.shape, self.word_layer.units)
         for name in ("outputs", "contexts", "states"):
             del result[name]
         scores = result["scores"].shape
-        result["logits"] = logits
+        result["logits"] = keras.KerasTensor(shape, self.compute_dtype)
         result["scores"] = keras.KerasTensor(
             (*scores[:2], scores[-1]), self.compute_dtype
         )
         if self.at_inference:
-            result["inference_logits"] = logits
+            # Not the same tensor: a graph knows them by identity.
+            other = keras.KerasTensor(shape, self.compute_dtype)
+            result["inference_logits"] = other
         return result
 
 

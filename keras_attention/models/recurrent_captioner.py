@@ -4,7 +4,9 @@ import keras
 from keras import ops
 
 from keras_attention.losses import doubly_stochastic_loss
+from keras_attention.losses.doubly_stochastic import TARGETS
 from keras_attention.models.captioner import Captioner
+from keras_attention.ops import checks
 
 # What a training step tells of hard attention, beside the loss.
 WATCHED = ("attention_entropy", "attention_change")
@@ -39,8 +41,12 @@ class RecurrentCaptioner(Captioner):
         super().__init__(*args, **kwargs)
         self.places, self.decoder = places, decoder
         self.reinforce = reinforce
-        self.doubly_stochastic = doubly_stochastic
-        self.doubly_stochastic_target = doubly_stochastic_target
+        self.doubly_stochastic = checks.number(
+            doubly_stochastic, "doubly_stochastic", 0.0
+        )
+        self.doubly_stochastic_target = checks.one_of(
+            doubly_stochastic_target, "doubly_stochastic_target", TARGETS
+        )
         names: tuple[str, ...] = ()
         if "sample" in self._outputs_struct:
             names = WATCHED + (REINFORCED if reinforce is not None else ())

@@ -207,9 +207,7 @@ class ShowAttendTell(RecurrentCaptioner):
             places=places,
             decoder=decoder,
             reinforce=reinforce,
-            doubly_stochastic=checks.number(
-                doubly_stochastic, "doubly_stochastic", 0.0
-            ),
+            doubly_stochastic=doubly_stochastic,
             doubly_stochastic_target=doubly_stochastic_target,
             tokenizer=tokenizer,
             image_processor=image_processor,
@@ -219,7 +217,7 @@ class ShowAttendTell(RecurrentCaptioner):
 
         # === Config ===
         self.vocabulary_size = vocabulary_size
-        self.feature_shape = feature_shape
+        self.feature_shape = feature_shape and tuple(feature_shape)
         self.coordinates = coordinates
         self.embedding_dim = embedding_dim
         self.hidden_dim = hidden_dim

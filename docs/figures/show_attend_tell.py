@@ -1,0 +1,49 @@
+"""What each word of a caption reads, over the cells of a scene."""
+
+import numpy as np
+
+from docs.figures._trained import as_grids, scene_captioner
+
+COLUMNS = 6
+
+
+def draw():
+    import matplotlib.pyplot as plt
+
+    model, scenes = scene_captioner()
+    captions = model.caption(as_grids(scenes))
+    # Two objects fit into two rows.
+    index = next(
+        i
+        for i, caption in enumerate(captions)
+        if caption.text == scenes.captions[i] and len(scenes.objects[i]) == 2
+    )
+    caption, objects = captions[index], scenes.objects[index]
+    rows = -(-len(caption.tokens) // COLUMNS)
+    figure, axes = plt.subplots(
+        rows, COLUMNS, figsize=(8, 1.6 * rows + 0.4), layout="constrained"
+    )
+    for axis in axes.flat:
+        axis.set_axis_off()
+    drawn = zip(axes.flat, caption.tokens, caption.scores, strict=False)
+    for axis, token, scores in drawn:
+        image = axis.imshow(scores, cmap="Blues", vmin=0, vmax=1)
+        axis.set_title(token, fontsize=10)
+        for letter, thing in zip("12", objects, strict=True):
+            row, column = np.divmod(thing.cell, 4)
+            dark = scores[row, column] > 0.5
+            axis.text(
+                column,
+                row,
+                letter,
+                ha="center",
+                va="center",
+                color="white" if dark else "black",
+            )
+    names = (
+        f"{n}: {x.size} {x.colour} {x.shape}"
+        for n, x in enumerate(objects, start=1)
+    )
+    figure.suptitle(", ".join(names), fontsize=10)
+    figure.colorbar(image, ax=axes, label="share of the attention", shrink=0.8)
+    return figure
