@@ -88,8 +88,8 @@ def roll_model():
 
 
 @functools.cache
-def scene_captioner():
-    """A ShowAttendTell that describes grids of objects, and such scenes."""
+def scene_captioner(kind=ShowAttendTell, preset="show_attend_tell_small"):
+    """A captioner that describes grids of objects, and such scenes."""
     keras.utils.set_random_seed(0)
     scenes = synthetic.grid_scenes(8000, seed=0)
     words = WordTokenizer.train(scenes.captions)
@@ -97,9 +97,7 @@ def scene_captioner():
         CaptionedImage(grid, (caption,))
         for grid, caption in zip(as_grids(scenes), scenes.captions, strict=True)
     ]
-    model = ShowAttendTell.from_preset(
-        "show_attend_tell_small", feature_shape=(4, 4, 32), tokenizer=words
-    )
+    model = kind.from_preset(preset, feature_shape=(4, 4, 32), tokenizer=words)
     model.compile(
         keras.optimizers.Adam(2e-3),
         losses.SparseCategoricalCrossentropy(

@@ -8,9 +8,13 @@ COLUMNS = 6
 
 
 def draw():
+    return draw_words(*scene_captioner())
+
+
+def draw_words(model, scenes):
+    """The words of the first caption of two objects that is right."""
     import matplotlib.pyplot as plt
 
-    model, scenes = scene_captioner()
     captions = model.caption(as_grids(scenes))
     # Two objects fit into two rows.
     index = next(

@@ -8,6 +8,7 @@ from keras_attention.models.sca_cnn import SCACNN
 from keras_attention.models.seq2seq_lstm import Seq2SeqLSTM
 from keras_attention.models.show_attend_tell import ShowAttendTell
 from keras_attention.models.transformer import Transformer
+from keras_attention.models.transformer_captioner import TransformerCaptioner
 from keras_attention.models.translator import Translation
 from keras_attention.models.vit import ViT
 from keras_attention.models.vit_segmenter import ViTSegmenter
@@ -22,6 +23,7 @@ __all__ = [
     "Seq2SeqLSTM",
     "ShowAttendTell",
     "Transformer",
+    "TransformerCaptioner",
     "Translation",
     "ViT",
     "ViTSegmenter",

@@ -386,6 +386,13 @@ class Captioner(Writer):
                 overrides.setdefault("feature_shape", None)
         return super().from_preset(preset, **overrides)
 
+    @classmethod
+    def from_config(cls, config):
+        model = super().from_config(config)
+        if model.encoder is not None:
+            freeze_again(model.encoder)
+        return model
+
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         return {
@@ -393,6 +400,19 @@ class Captioner(Writer):
             "encoder": serialize(self.encoder),
             "image_processor": serialize(self.image_processor),
         }
+
+
+def freeze_again(layer):
+    """Freezes what a layer is made of whose config said that it is frozen.
+
+    Keras makes it with the mark alone, and a model around it would train its
+    weights. A graph's layers have configs of their own.
+    """
+    if "layers" in layer.get_config():
+        for part in layer.layers:
+            freeze_again(part)
+    elif not layer.trainable:
+        layer.trainable = False
 
 
 def source_of(encoder, feature_shape) -> tuple[Any, Any, tuple]:

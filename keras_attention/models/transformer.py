@@ -1,7 +1,6 @@
 import keras
-from keras import layers, ops
+from keras import ops
 
-from keras_attention.layers.layer_normalization import LayerNormalization
 from keras_attention.layers.sine_position_encoding import SinePositionEncoding
 from keras_attention.layers.transformer_decoder_block import (
     TransformerDecoderBlock,
@@ -10,13 +9,18 @@ from keras_attention.layers.transformer_encoder_block import (
     TransformerEncoderBlock,
 )
 from keras_attention.models import marian
+from keras_attention.models.transformer_decoder import (
+    Embedder,
+    TransformerDecoder,
+    TransformerLayers,
+)
 from keras_attention.models.translator import (
     DECODER_INPUT,
     ENCODER_INPUT,
     Translator,
 )
 from keras_attention.models.writer import vocabulary_size
-from keras_attention.ops import checks, hypothesis_cache
+from keras_attention.ops import checks
 
 PRESETS = {
     # Vaswani et al., 2017, table 3; one vocabulary of 37,000 byte pairs for
@@ -180,20 +184,19 @@ class Transformer(Translator):
         )
         if num_decoder_layers is None:
             num_decoder_layers = num_layers
-        for name, size in (
-            ("num_layers", num_layers),
-            ("num_decoder_layers", num_decoder_layers),
-            ("hidden_dim", hidden_dim),
-            ("num_heads", num_heads),
-            ("intermediate_dim", intermediate_dim),
-        ):
-            checks.positive_int(size, name)
-        checks.rate(dropout, "dropout")
-        if hidden_dim % num_heads:
-            raise ValueError(
-                "`hidden_dim` must be a multiple of `num_heads`. Received: "
-                f"hidden_dim={hidden_dim}, num_heads={num_heads}."
-            )
+        checks.positive_int(num_layers, "num_layers")
+        checks.positive_int(num_decoder_layers, "num_decoder_layers")
+        make = TransformerLayers(
+            hidden_dim,
+            num_heads,
+            intermediate_dim,
+            dropout,
+            attention_dropout,
+            activation,
+            layer_norm_epsilon,
+            normalize_first,
+            dtype,
+        )
         if share_embeddings and (
             source_vocabulary_size != target_vocabulary_size
         ):
@@ -207,91 +210,49 @@ class Transformer(Translator):
             final_norm = normalize_first
 
         # === Layers ===
-        def make_embedding(size, name):
-            return layers.ReversibleEmbedding(
-                size,
-                hidden_dim,
-                embeddings_initializer=keras.initializers.RandomNormal(
-                    stddev=hidden_dim**-0.5
-                ),
-                dtype=dtype,
-                name=name,
-            )
-
-        def make_blocks(block, number, name):
-            return [
-                block(
-                    intermediate_dim,
-                    num_heads,
-                    dropout,
-                    attention_dropout,
-                    activation,
-                    layer_norm_epsilon,
-                    normalize_first,
-                    dtype=dtype,
-                    name=f"{name}_block_{index}",
-                )
-                for index in range(number)
-            ]
-
-        def make_norm(name):
-            if not final_norm:
-                return None
-            return LayerNormalization(
-                epsilon=layer_norm_epsilon, dtype=dtype, name=name
-            )
-
         if share_embeddings:
-            shared = make_embedding(target_vocabulary_size, "embedding")
+            shared = make.embedding(target_vocabulary_size, "embedding")
             embeddings = {"encoder": shared, "decoder": shared}
         else:
             embeddings = {
-                "encoder": make_embedding(
+                "encoder": make.embedding(
                     source_vocabulary_size, "encoder_embedding"
                 ),
-                "decoder": make_embedding(
+                "decoder": make.embedding(
                     target_vocabulary_size, "decoder_embedding"
                 ),
             }
-        output = None
-        if not tie_output:
-            output = layers.Dense(
-                target_vocabulary_size,
-                use_bias=output_bias,
-                dtype=dtype,
-                name="output",
+        output = make.output(target_vocabulary_size, tie_output, output_bias)
+        positions = SinePositionEncoding(
+            layout=position_layout, dtype=dtype, name="positions"
+        )
+        scale = hidden_dim**0.5 if embedding_scale else 1.0
+        embed = {
+            side: Embedder(
+                embeddings[side], positions, make.drop(f"drop_{side}"), scale
             )
-        elif output_bias:
-            output = OutputBias(dtype=dtype, name="output_bias")
-        flow = Flow(
-            embeddings,
-            SinePositionEncoding(
-                layout=position_layout, dtype=dtype, name="positions"
-            ),
-            {
-                side: layers.Dropout(dropout, dtype=dtype, name=f"drop_{side}")
-                for side in embeddings
-            },
-            {
-                "encoder": make_blocks(
-                    TransformerEncoderBlock, num_layers, "encoder"
-                ),
-                "decoder": make_blocks(
-                    TransformerDecoderBlock, num_decoder_layers, "decoder"
-                ),
-            },
-            {side: make_norm(f"{side}_norm") for side in embeddings},
+            for side in embeddings
+        }
+        encoder = SourceEncoder(
+            embed["encoder"],
+            make.blocks(TransformerEncoderBlock, num_layers, "encoder"),
+            make.norm("encoder_norm") if final_norm else None,
+            pad_token_id,
+        )
+        decoder = TransformerDecoder(
+            embed["decoder"],
+            make.blocks(TransformerDecoderBlock, num_decoder_layers, "decoder"),
+            make.norm("decoder_norm") if final_norm else None,
             output,
             tie_output,
-            hidden_dim**0.5 if embedding_scale else 1.0,
-            pad_token_id,
+            read_block=max(num_decoder_layers - 2, 0),
         )
 
         # === Graph ===
         source_ids = keras.Input((None,), dtype="int32", name=ENCODER_INPUT)
         target_ids = keras.Input((None,), dtype="int32", name=DECODER_INPUT)
-        memory, mask = flow.encode(source_ids)  # (B, S, d), (B, S)
-        logits, _ = flow.decode(target_ids, memory, mask)
+        memory, mask = encoder.encode(source_ids)  # (B, S, d), (B, S)
+        logits, _ = decoder.forward(target_ids, memory, mask)
         super().__init__(
             inputs={ENCODER_INPUT: source_ids, DECODER_INPUT: target_ids},
             outputs=logits,
@@ -303,13 +264,11 @@ class Transformer(Translator):
         )
 
         # === Config ===
-        self.flow = flow
+        self.encoder, self.decoder = encoder, decoder
         self.encoder_embedding = embeddings["encoder"]
         self.decoder_embedding = embeddings["decoder"]
-        self.encoder_blocks = flow.blocks["encoder"]
-        self.decoder_blocks = flow.blocks["decoder"]
-        self.encoder_norm = flow.norms["encoder"]
-        self.decoder_norm = flow.norms["decoder"]
+        self.encoder_blocks, self.encoder_norm = encoder.blocks, encoder.norm
+        self.decoder_blocks, self.decoder_norm = decoder.blocks, decoder.norm
         self.output_layer = output
         self.source_vocabulary_size = source_vocabulary_size
         self.target_vocabulary_size = target_vocabulary_size
@@ -338,29 +297,16 @@ class Transformer(Translator):
         return marian.from_huggingface_weights(self, weights)
 
     def start(self, encoder_token_ids, max_length, num_beams):
-        x, mask = self.flow.encode(encoder_token_ids)
-        memory = [block.memory(x, mask=mask) for block in self.decoder_blocks]
-        batch = ops.shape(encoder_token_ids)[0]
-        state = {
-            "shared": [
-                block.self_attention.hypothesis_segments(
-                    batch, num_beams, max_length
-                )
-                for block in self.decoder_blocks
-            ],
-            "position": ops.zeros((), "int32"),
-        }
-        if num_beams > 1:
-            state["slots"] = ops.zeros((batch, max_length), "int32")
-        return memory, state
+        memory, mask = self.encoder.encode(encoder_token_ids)
+        return self.decoder.start(memory, mask, max_length, num_beams)
 
     def step(self, token_ids, memory, state):
-        logits, state, scores = self.flow.step(token_ids, memory, state)
+        logits, state, scores = self.decoder.step(token_ids, memory, state)
         return logits, state, {"scores": scores}
 
     def forced_scores(self, encoder_token_ids, decoder_token_ids):
-        memory, mask = self.flow.encode(encoder_token_ids)
-        _, scores = self.flow.decode(
+        memory, mask = self.encoder.encode(encoder_token_ids)
+        _, scores = self.decoder.forward(
             decoder_token_ids, memory, mask, return_scores=True
         )
         return scores
@@ -395,134 +341,24 @@ class Transformer(Translator):
         }
 
 
-class Flow:
-    """How tensors go through a Transformer's layers, symbolic or not.
+class SourceEncoder:
+    """How a source goes through a Transformer's encoder, symbolic or not.
 
     Args:
-        embeddings: By side, "encoder" and "decoder".
-        positions: `SinePositionEncoding`.
-        dropouts: By side.
-        blocks: By side, a list.
-        norms: By side, None if a stack ends without.
-        output: What follows the transposed embedding, or stands in for it;
-            None for nothing.
-        tie_output: Whether the embedding scores the tokens.
-        scale: Of the embeddings.
-        pad_token_id: Of the source.
+        embed: An `Embedder`.
+        blocks: A list of `TransformerEncoderBlock`.
+        norm: What normalizes after the last block, or None.
+        pad_token_id: Id that fills up the source.
     """
 
-    def __init__(
-        self,
-        embeddings,
-        positions,
-        dropouts,
-        blocks,
-        norms,
-        output,
-        tie_output,
-        scale,
-        pad_token_id,
-    ):
-        self.embeddings = embeddings
-        self.positions = positions
-        self.dropouts = dropouts
-        self.blocks = blocks
-        self.norms = norms
-        self.output = output
-        self.tie_output = tie_output
-        self.scale = scale
+    def __init__(self, embed, blocks, norm, pad_token_id):
+        self.embed, self.blocks, self.norm = embed, blocks, norm
         self.pad_token_id = pad_token_id
-
-    @property
-    def read_block(self):
-        """The decoder block whose scores are shown: the last but one."""
-        return max(len(self.blocks["decoder"]) - 2, 0)
-
-    def embed(self, side, token_ids, start=0):
-        x = self.embeddings[side](token_ids) * self.scale
-        return self.dropouts[side](x + self.positions(x, start_index=start))
 
     def encode(self, token_ids):
         """What the decoder reads, `(B, S, d)`, and where it may, `(B, S)`."""
         mask = ops.not_equal(token_ids, self.pad_token_id)
-        x = self.embed("encoder", token_ids)
-        for block in self.blocks["encoder"]:
+        x = self.embed(token_ids)
+        for block in self.blocks:
             x = block(x, padding_mask=mask)
-        return self.end(x, "encoder"), mask
-
-    def decode(self, token_ids, memory, mask, return_scores=False):
-        """Logits `(B, T, V)`, and scores `(B, T, S)` if asked for."""
-        x, scores = self.embed("decoder", token_ids), None
-        for index, block in enumerate(self.blocks["decoder"]):
-            if return_scores and index == self.read_block:
-                x, _, scores = block(
-                    x, memory, memory_mask=mask, return_attention_scores=True
-                )
-                scores = ops.mean(scores, axis=1)
-            else:
-                x = block(x, memory, memory_mask=mask)
-        return self.logits(x), scores
-
-    def step(self, token_ids, memory, state):
-        """One position of `(B, K)` hypotheses; scores are `(B, K, S)`."""
-        position, shared = state["position"], []
-        hypotheses = token_ids.shape[1]
-        rows = ops.reshape(token_ids, (-1, 1))
-        x = self.embed("decoder", rows, position)  # (B * K, 1, d)
-        x = ops.reshape(x, (*ops.shape(token_ids), x.shape[-1]))
-        new_state = {"position": position + 1, "shared": shared}
-        slots, scores = state.get("slots"), None
-        if slots is not None:
-            slots = hypothesis_cache.trace(slots, position, hypotheses)
-            new_state["slots"] = slots
-        masks = hypothesis_cache.segment_masks(
-            slots,
-            position,
-            hypotheses,
-            hypothesis_cache.room(state["shared"][0], hypotheses),
-        )
-        for index, block in enumerate(self.blocks["decoder"]):
-            cache = {
-                "segments": state["shared"][index],
-                "position": position,
-                "masks": masks,
-            }
-            x, new, extras = block.step(
-                x,
-                memory[index],
-                {"self_attention": cache, "cross_attention": {}},
-                return_attention_scores=index == self.read_block,
-            )
-            shared.append(new["self_attention"])
-            if index == self.read_block:
-                scores = ops.mean(extras["scores"], axis=2)
-        return self.logits(x), new_state, scores
-
-    def logits(self, x):
-        x = self.end(x, "decoder")
-        if self.tie_output:
-            x = self.embeddings["decoder"](x, reverse=True)
-        return x if self.output is None else self.output(x)
-
-    def end(self, x, side):
-        return x if self.norms[side] is None else self.norms[side](x)
-
-
-@keras.saving.register_keras_serializable(package="keras_attention")
-class OutputBias(keras.layers.Layer):
-    """A bias per token, after an embedding that scores tokens.
-
-    Call arguments:
-        logits: `(..., V)`.
-    """
-
-    def build(self, logits_shape):
-        self.bias = self.add_weight(
-            (logits_shape[-1],), initializer="zeros", name="bias"
-        )
-
-    def call(self, logits):
-        return logits + self.bias
-
-    def compute_output_shape(self, logits_shape):
-        return logits_shape
+        return x if self.norm is None else self.norm(x), mask
