@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -42,7 +44,7 @@ class BackboneAttention(Attention):
         self.kind = checks.one_of(attention, "attention", ATTENTIONS)
         # Tracked here: their weights are this layer's.
         self.top = tapped.layers
-        self.tap_layers = [
+        self.tap_layers: list[Any] = [
             attention_layer(
                 attention,
                 units,
@@ -140,13 +142,25 @@ class BackboneAttention(Attention):
         self.check_shapes(query_shape, value_shape, key_shape)
         return (*query_shape[:-1], self.tapped.output.shape[-1])
 
-    def compute_output_spec(self, query, value, key=None, **kwargs):
-        result = super().compute_output_spec(query, value, key, **kwargs)
-        if not isinstance(result, tuple):
-            return result
+    def compute_output_spec(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=None,
+        use_causal_mask=False,
+    ):
+        output = super().compute_output_spec(query, value, key)
+        if not return_attention_scores:
+            return output
         _, height, width, _ = self.tapped.maps[-1].shape
         shape = (*query.shape[:2], height * width)
-        return result[0], keras.KerasTensor(shape, self.compute_dtype)
+        return output, keras.KerasTensor(shape, self.compute_dtype)
 
 
 def attention_layer(attention, units, rescale, **kwargs):
