@@ -88,8 +88,13 @@ def roll_model():
 
 
 @functools.cache
-def scene_captioner(kind=ShowAttendTell, preset="show_attend_tell_small"):
+def scene_captioner(
+    kind=ShowAttendTell, preset="show_attend_tell_small", decay=False
+):
     """A captioner that describes grids of objects, and such scenes."""
+    rate, steps = 2e-3, 800
+    if decay:
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
     keras.utils.set_random_seed(0)
     scenes = synthetic.grid_scenes(8000, seed=0)
     words = WordTokenizer.train(scenes.captions)
@@ -99,7 +104,7 @@ def scene_captioner(kind=ShowAttendTell, preset="show_attend_tell_small"):
     ]
     model = kind.from_preset(preset, feature_shape=(4, 4, 32), tokenizer=words)
     model.compile(
-        keras.optimizers.Adam(2e-3),
+        keras.optimizers.Adam(rate),
         losses.SparseCategoricalCrossentropy(
             reduction="mean_with_sample_weight"
         ),
@@ -109,7 +114,7 @@ def scene_captioner(kind=ShowAttendTell, preset="show_attend_tell_small"):
         words,
         input_name="features",
         num_buckets=2,
-        steps_per_epoch=800,
+        steps_per_epoch=steps,
     )
     model.fit(batches, shuffle=False, verbose=0)
     tests = synthetic.grid_scenes(200, seed=1)

@@ -6,6 +6,7 @@ from keras_attention.models import TransformerCaptioner
 
 
 def draw():
-    return draw_words(
-        *scene_captioner(TransformerCaptioner, "transformer_captioner_small")
+    model, scenes = scene_captioner(
+        TransformerCaptioner, "transformer_captioner_small", decay=True
     )
+    return draw_words(model, scenes)

@@ -406,6 +406,8 @@ def freeze_again(layer):
         for part in layer.layers:
             freeze_again(part)
     elif not layer.trainable:
+        # On TensorFlow, setting what is already so does nothing.
+        layer.trainable = True
         layer.trainable = False
 
 

@@ -3,16 +3,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_attention.data import (
-    CaptionBatches,
-    CaptionedImage,
-    ImageProcessor,
-    WordTokenizer,
-    synthetic,
-)
+from keras_attention.data import WordTokenizer
 from keras_attention.layers import TransformerEncoderBlock
 from keras_attention.losses import SparseCategoricalCrossentropy
-from keras_attention.models import ConvEncoder, TransformerCaptioner, ViT
+from keras_attention.models import ConvEncoder, TransformerCaptioner
 from keras_attention.ops import hypothesis_cache
 from tests.models.torch_captioner import TorchCaptioner
 
@@ -179,15 +173,11 @@ SAVED = {
 
 
 @pytest.mark.parametrize("name", SAVED)
-def test_a_saved_model_answers_alike_and_trains_on(name, tmp_path):
+def test_a_saved_model_answers_alike(name, tmp_path):
     words = WordTokenizer.train(CAPTIONS)
     model = make(vocabulary_size=None, tokenizer=words, **SAVED[name])
-    x, y, weights = batch(words.vocabulary_size)
-    xla = keras.backend.backend() != "torch"
-    model.compile("adam", LOSS, jit_compile=xla)
-    model.fit(x, y, sample_weight=weights, batch_size=B, verbose=0)
-    expected = model.predict(x, verbose=0)
-    captions = model.caption(x["features"], num_beams=2, max_length=5)
+    x, _, _ = batch(words.vocabulary_size)
+    expected = numpy(model(x))
     model.save(tmp_path / "model.keras")
     model.save_to_preset(tmp_path / "preset")
     for again in (
@@ -195,16 +185,31 @@ def test_a_saved_model_answers_alike_and_trains_on(name, tmp_path):
         TransformerCaptioner.from_preset(tmp_path / "preset"),
     ):
         assert again.get_config() == model.get_config()
-        assert again.dtype_policy == model.dtype_policy
-        found = again.predict(x, verbose=0)
+        for one in (again, again.decoder_blocks[1], again.get_layer("places")):
+            assert one.dtype_policy == model.dtype_policy
+        found = numpy(again(x))
         assert found.dtype == expected.dtype
-        np.testing.assert_allclose(
-            found.astype("float32"), expected.astype("float32"), atol=1e-5
-        )
-        found = again.caption(x["features"], num_beams=2, max_length=5)
-        assert [c.text for c in found] == [c.text for c in captions]
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    again.fit(x, y, sample_weight=weights, batch_size=B, verbose=0)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_it_trains_in_low_precision_compiled_by_xla():
+    words = WordTokenizer.train(CAPTIONS)
+    model = make(
+        vocabulary_size=None,
+        tokenizer=words,
+        num_layers=1,
+        dropout=0.1,
+        dtype="mixed_bfloat16",
+    )
+    x, y, weights = batch(words.vocabulary_size)
+    xla = keras.backend.backend() != "torch"
+    model.compile(keras.optimizers.Adam(0.01), LOSS, jit_compile=xla)
+    losses = model.fit(
+        x, y, sample_weight=weights, batch_size=B, epochs=5, verbose=0
+    ).history["loss"]
+    assert losses[-1] < losses[0]
+    written = model.generate(x["features"], max_length=4)
+    assert len(written) == B
 
 
 def test_low_rank_updates_train_alone():
@@ -220,65 +225,6 @@ def test_low_rank_updates_train_alone():
     before = numpy(model(x))
     model.fit(x, y, verbose=0)
     assert np.abs(numpy(model(x)) - before).max() > 1e-6
-
-
-def test_a_vit_is_read_frozen_and_thawed(tmp_path):
-    """From pictures to strings, and after a reload."""
-    keras.utils.set_random_seed(0)
-    vit = ViT(
-        image_shape=(32, 32, 3),
-        patch_size=8,
-        num_layers=2,
-        hidden_dim=12,
-        num_heads=2,
-        intermediate_dim=24,
-        num_classes=0,
-        position_stddev=0.3,
-    )
-    encoder = vit.features(-1, grid=True)
-    encoder.trainable = False
-    words = WordTokenizer.train(CAPTIONS)
-    model = TransformerCaptioner.from_preset(
-        "transformer_captioner_small",
-        encoder=encoder,
-        tokenizer=words,
-        image_processor=ImageProcessor((32, 32)),
-    )
-    pictures = np.random.default_rng(0).integers(0, 256, (B, 40, 48, 3))
-    pictures = list(pictures.astype("uint8"))
-    examples = [
-        CaptionedImage(picture, (caption,))
-        for picture, caption in zip(pictures, CAPTIONS, strict=True)
-    ]
-    batches = CaptionBatches(
-        examples, words, model.image_processor, batch_size=B, num_buckets=1
-    )
-
-    def moved():
-        before = encoder.get_weights()
-        model.compile(keras.optimizers.SGD(0.1), LOSS)
-        model.fit(batches, verbose=0)
-        return [
-            np.abs(a - b).max() > 0
-            for a, b in zip(before, encoder.get_weights(), strict=True)
-        ]
-
-    assert not any(moved())
-    written = model.generate(pictures, max_length=6)
-    assert model.caption(pictures)[0].scores.shape[1:] == (4, 4)
-    model.save(tmp_path / "model.keras")
-    model.save_to_preset(tmp_path / "preset")
-    for again in (
-        keras.saving.load_model(tmp_path / "model.keras"),
-        TransformerCaptioner.from_preset(tmp_path / "preset"),
-    ):
-        assert (
-            not again.encoder.trainable and not again.encoder.trainable_weights
-        )
-        assert len(again.trainable_weights) == len(model.trainable_weights)
-        assert again.generate(pictures, max_length=6) == written
-    encoder.trainable = True
-    assert any(moved())
 
 
 def graph(frozen, thawed=()):
@@ -333,67 +279,6 @@ def test_presets_are_made_with_an_encoder_and_words_of_ones_own():
     outside = (C + 1) * d + 2 * d + V * d
     assert base.count_params() == 6 * block + 2 * d + outside
     assert base.decoder_blocks[0].num_heads == 8
-
-
-def scenes_and_batches(scenes, words, **options):
-    features = scenes.inputs.reshape(len(scenes), 4, 4, 32)
-    examples = [
-        CaptionedImage(x, (caption,))
-        for x, caption in zip(features, scenes.captions, strict=True)
-    ]
-    batches = CaptionBatches(
-        examples, words, input_name="features", num_buckets=1, **options
-    )
-    return features, batches
-
-
-def test_it_tells_apart_what_has_one_mean():
-    """Pairs of scenes whose mean is the same: the mean alone fits neither."""
-    keras.utils.set_random_seed(0)
-    scenes = synthetic.grid_scenes(8, split="swap")
-    words = WordTokenizer.train(scenes.captions)
-    features, batches = scenes_and_batches(
-        scenes, words, batch_size=8, steps_per_epoch=150
-    )
-    model = TransformerCaptioner.from_preset(
-        "transformer_captioner_small",
-        feature_shape=(4, 4, 32),
-        hidden_dim=32,
-        intermediate_dim=64,
-        tokenizer=words,
-    )
-    model.compile(keras.optimizers.Adam(0.005), LOSS)
-    model.fit(batches, shuffle=False, verbose=0)
-    score = synthetic.score_scene_captions(model.generate(features), scenes)
-    assert score.exact == score.swap_pairs == 1
-
-
-@pytest.mark.slow
-@pytest.mark.one_backend
-def test_it_learns_to_look():
-    keras.utils.set_random_seed(0)
-    scenes = synthetic.grid_scenes(8000)
-    words = WordTokenizer.train(scenes.captions)
-    steps = 500
-    _, batches = scenes_and_batches(
-        scenes, words, batch_size=32, steps_per_epoch=steps
-    )
-    model = TransformerCaptioner.from_preset(
-        "transformer_captioner_small",
-        feature_shape=(4, 4, 32),
-        hidden_dim=64,
-        tokenizer=words,
-    )
-    rate = keras.optimizers.schedules.CosineDecay(4e-3, steps)
-    model.compile(keras.optimizers.Adam(rate), LOSS)
-    model.fit(batches, shuffle=False, verbose=0)
-    for split, least in (("train", 0.5), ("swap", 0.5)):
-        test = synthetic.grid_scenes(200, seed=5, split=split)
-        features, _ = scenes_and_batches(test, words)
-        written = model.generate(features, batch_size=200)
-        score = synthetic.score_scene_captions(written, test)
-        assert score.exact > least
-    assert score.swap_pairs > 0.4  # 0 for what reads the mean alone
 
 
 @pytest.mark.parametrize(
