@@ -89,7 +89,10 @@ def roll_model():
 
 @functools.cache
 def scene_captioner(
-    kind=ShowAttendTell, preset="show_attend_tell_small", decay=False
+    kind=ShowAttendTell,
+    preset="show_attend_tell_small",
+    decay=False,
+    num_buckets=2,
 ):
     """A captioner that describes grids of objects, and such scenes."""
     rate, steps = 2e-3, 800
@@ -113,7 +116,7 @@ def scene_captioner(
         examples,
         words,
         input_name="features",
-        num_buckets=2,
+        num_buckets=num_buckets,
         steps_per_epoch=steps,
     )
     model.fit(batches, shuffle=False, verbose=0)

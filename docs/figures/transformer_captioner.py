@@ -7,6 +7,9 @@ from keras_attention.models import TransformerCaptioner
 
 def draw():
     model, scenes = scene_captioner(
-        TransformerCaptioner, "transformer_captioner_small", decay=True
+        TransformerCaptioner,
+        "transformer_captioner_small",
+        decay=True,
+        num_buckets=1,
     )
     return draw_words(model, scenes)
