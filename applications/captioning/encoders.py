@@ -14,7 +14,9 @@ def make_encoder(recipe):
     """
     size = recipe.image_size
     if recipe.encoder == "conv":
-        encoder = ConvEncoder((size, size, 3))
+        # Nothing behind an SCA-CNN's network could tell it where things are.
+        inside = recipe.coordinates and recipe.taps is not None
+        encoder = ConvEncoder((size, size, 3), coordinates=inside)
         return encoder, ImageProcessor((size, size))
     name, _, layer = recipe.encoder.partition(":")
     encoder = application_encoder(name, layer, size, recipe.encoder_weights)
@@ -51,11 +53,13 @@ def application_encoder(name, layer, size, weights):
             "`encoder` must name a network of keras.applications. Received: "
             f"encoder={name}:{layer}. Use for example VGG19:block5_conv4."
         )
+    images = keras.Input((size, size, 3), name="images")
+    # One graph, in which an SCA-CNN finds its taps.
     network = read_network(
         getattr(modules[0], name),
         include_top=False,
         weights=weights,
-        input_shape=(size, size, 3),
+        input_tensor=modules[0].preprocess_input(images),
     )
     names = [x.name for x in network.layers if len(x.output.shape) == 4]
     if layer not in names:
@@ -64,12 +68,8 @@ def application_encoder(name, layer, size, weights):
             f"encoder={name}:{layer}. The last ones are "
             f"{', '.join(names[-5:])}."
         )
-    features = keras.Model(
-        network.input, network.get_layer(layer).output, name=name.lower()
-    )
-    images = keras.Input((size, size, 3), name="images")
-    scaled = modules[0].preprocess_input(images)
-    return keras.Model(images, features(scaled), name="encoder")
+    features = network.get_layer(layer).output
+    return keras.Model(images, features, name="encoder")
 
 
 def read_network(network, weights, **options):

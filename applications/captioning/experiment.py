@@ -19,18 +19,73 @@ from keras_attention.callbacks import (
 )
 from keras_attention.layers import HardAttention
 from keras_attention.losses import Reinforce, SparseCategoricalCrossentropy
-from keras_attention.models import ShowAttendTell
+from keras_attention.models import (
+    SCACNN,
+    ShowAttendTell,
+    TransformerCaptioner,
+)
 
-# Another captioner takes its place here, and its presets in the recipes.
-SYSTEMS = (ShowAttendTell,)
 TOKENIZERS = {
     "word": data.WordTokenizer,
     "sentencepiece": data.SentencePieceTokenizer,
     "bpe": data.BPETokenizer,
 }
-SIZES = "embedding_dim", "hidden_dim", "attention_dim"
 # Validation pictures that captions are written of while a model is trained.
 WRITTEN = 100
+
+
+def show_attend_tell(recipe, source):
+    """Arguments of a `ShowAttendTell`.
+
+    Args:
+        recipe: A `Recipe`.
+        source: Those that tell what it looks at.
+    """
+    preset = ShowAttendTell.presets[recipe.preset]
+    return dict(
+        coordinates=recipe.coordinates,
+        dropout=recipe.dropout,
+        doubly_stochastic=recipe.doubly_stochastic or 0.0,
+        **sizes(recipe, "embedding_dim", "hidden_dim", "attention_dim"),
+        **attention_options(recipe, preset),
+        **source,
+    )
+
+
+def sca_cnn(recipe, source):
+    """Arguments of an `SCACNN`, as those of a `ShowAttendTell`."""
+    return dict(
+        backbone=source["encoder"],
+        image_processor=source["image_processor"],
+        taps=tuple(recipe.taps.split(",")),
+        attention=recipe.attention,
+        dropout=recipe.dropout,
+        **sizes(recipe, "embedding_dim", "hidden_dim", "attention_dim"),
+    )
+
+
+def transformer(recipe, source):
+    """Arguments of a `TransformerCaptioner`, likewise."""
+    return dict(
+        coordinates=recipe.coordinates,
+        dropout=recipe.dropout,
+        **sizes(recipe, "hidden_dim"),
+        **source,
+    )
+
+
+# Another captioner takes its place here, and its presets in the recipes.
+SYSTEMS = {
+    ShowAttendTell: show_attend_tell,
+    SCACNN: sca_cnn,
+    TransformerCaptioner: transformer,
+}
+
+
+def sizes(recipe, *names):
+    """Sizes of a recipe that are not left to the preset."""
+    found = {name: getattr(recipe, name) for name in names}
+    return {name: size for name, size in found.items() if size is not None}
 
 
 def system_of(preset):
@@ -73,16 +128,8 @@ def make_model(recipe: Recipe, tokenizer, feature_shape=None):
     else:
         source = dict(feature_shape=feature_shape)
     system = system_of(recipe.preset)
-    sizes = {name: getattr(recipe, name) for name in SIZES}
     model = system.from_preset(
-        recipe.preset,
-        tokenizer=tokenizer,
-        coordinates=recipe.coordinates,
-        dropout=recipe.dropout,
-        doubly_stochastic=recipe.doubly_stochastic or 0.0,
-        **{name: size for name, size in sizes.items() if size is not None},
-        **attention_options(recipe, system.presets[recipe.preset]),
-        **source,
+        recipe.preset, tokenizer=tokenizer, **SYSTEMS[system](recipe, source)
     )
     model.compile(
         keras.optimizers.Adam(

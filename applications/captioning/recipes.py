@@ -34,15 +34,19 @@ class Recipe:
             ones; of `keras.applications`.
         train_encoder: Whether the encoder learns, too.
         image_size: Height and width of what the encoder sees.
-        coordinates: Whether each feature is told its row and column.
+        coordinates: Whether each feature is told its row and column; of an
+            `SCACNN` with a small network each pixel.
         preset: System and size of the model, one of the `presets` of
-            `ShowAttendTell`.
+            `ShowAttendTell`, `SCACNN` or `TransformerCaptioner`.
+        taps: Layers of the encoder whose maps an `SCACNN` weighs, with commas
+            between their names.
         embedding_dim: Size of the word embeddings; None is the preset's, here
             and below.
-        hidden_dim: Size of the LSTM.
+        hidden_dim: Size of the LSTM, or of all of a Transformer.
         attention_dim: Size of the score network.
         attention: `"soft"`, `"hard"`, `"marginal"`, or `"mean"`, the plain
-            mean of all features, what attention is compared with.
+            mean of all features, what attention is compared with; of an
+            `SCACNN` what its `attention` may be.
         estimator: How hard attention learns, see `HardAttention`.
         inference: What hard attention reads in validation and test,
             `"argmax"` or `"expectation"`; the test is of both.
@@ -98,6 +102,7 @@ class Recipe:
     image_size: int = 64
     coordinates: bool = False
     preset: str = "show_attend_tell_small"
+    taps: str | None = None
     embedding_dim: int | None = None
     hidden_dim: int | None = None
     attention_dim: int | None = None
@@ -149,6 +154,13 @@ SHAPES = Recipe(
 )
 SHAPES_HARD = replace(
     SHAPES, attention="hard", semi_sampling=0.5, soft_share=0.5, steps=3000
+)
+# Weighs the maps of the last two layers of that network, for every word.
+SHAPES_SCA = replace(
+    SHAPES,
+    preset="sca_cnn_small",
+    taps="relu_2,relu_3",
+    attention="channel_spatial",
 )
 # Pictures of your own: captions of people, and a network that has seen many.
 NAMED = Recipe(
@@ -216,6 +228,13 @@ RECIPES = {
     "shapes_gumbel": replace(
         SHAPES_HARD, estimator="gumbel_straight_through", semi_sampling=0.0
     ),
+    "shapes_channel_spatial": SHAPES_SCA,
+    "shapes_spatial_channel": replace(SHAPES_SCA, attention="spatial_channel"),
+    "shapes_channel": replace(SHAPES_SCA, attention="channel"),
+    "shapes_spatial": replace(SHAPES_SCA, attention="spatial"),
+    "shapes_transformer": replace(
+        SHAPES, preset="transformer_captioner_small", num_buckets=1
+    ),
     "named_soft": NAMED,
     "named_hard": replace(
         NAMED,
@@ -224,6 +243,22 @@ RECIPES = {
         semi_sampling=0.5,
         score_weight=0.1,
         entropy_weight=0.002,
+        doubly_stochastic=None,
+    ),
+    # As the authors' code, for networks that fit into memory with it.
+    "named_channel_spatial": replace(
+        NAMED,
+        encoder="ResNet152:conv5_block3_out",
+        preset="sca_cnn_resnet152",
+        taps="conv5_block3_2_relu,conv5_block3_out",
+        attention="channel_spatial",
+        doubly_stochastic=None,
+    ),
+    "named_transformer": replace(
+        NAMED,
+        preset="transformer_captioner_base",
+        coordinates=True,
+        dropout=0.1,
         doubly_stochastic=None,
     ),
     # A few hundred pictures, in minutes, and nothing to download.
@@ -244,11 +279,22 @@ ESTIMATORS = (
     "gumbel_straight_through",
 )
 SHARES = ("validation_share", "semi_sampling", "soft_share", "dropout")
+# What attention may be, by the system that the preset's name begins with.
+ATTENTIONS = {
+    "show_attend_tell": ("soft", "hard", "marginal", "mean"),
+    "sca_cnn": (
+        "channel",
+        "spatial",
+        "channel_spatial",
+        "spatial_channel",
+    ),
+    "transformer_captioner": ("soft",),
+}
 CHOICES = {
     "dataset": ("grid_scenes", "shape_scenes", "named"),
     "captions": ("listing", "relations"),
     "tokenizer": ("word", "sentencepiece", "bpe"),
-    "attention": ("soft", "hard", "marginal", "mean"),
+    "attention": tuple(x for kinds in ATTENTIONS.values() for x in kinds),
     "estimator": ESTIMATORS,
     "inference": ("argmax", "expectation"),
     "baseline": ("moving_average", "leave_one_out", "self_critical", None),
@@ -270,7 +316,8 @@ GENERATED = ("train_examples", "validation_examples", "test_examples")
 def check_recipe(recipe):
     """Refuses what no part of a run would refuse in clearer words."""
     choices.check(recipe, CHOICES, SHARES)
-    choices.refuse_unused(recipe, unused(recipe))
+    system = check_system(recipe)
+    choices.refuse_unused(recipe, unused(recipe, system))
     check_encoder(recipe)
     if recipe.budget_minutes is None and recipe.steps % recipe.steps_per_epoch:
         raise ValueError(
@@ -307,8 +354,39 @@ def check_recipe(recipe):
         )
 
 
+def check_system(recipe):
+    """The name of the system, whose attention and taps must suit it."""
+    names = [x for x in ATTENTIONS if recipe.preset.startswith(x)]
+    if not names:
+        raise ValueError(
+            "`preset` must be one of ShowAttendTell, SCACNN or "
+            f"TransformerCaptioner. Received: preset={recipe.preset}. Use for "
+            "example --set preset=show_attend_tell_small."
+        )
+    (system,) = names
+    if recipe.attention not in ATTENTIONS[system]:
+        raise ValueError(
+            f"`attention` of a {system} must be one of "
+            f"{', '.join(ATTENTIONS[system])}. Received: "
+            f"attention={recipe.attention}, preset={recipe.preset}."
+        )
+    if (recipe.taps is None) == (system == "sca_cnn"):
+        raise ValueError(
+            "An SCA-CNN weighs maps at `taps`, and no other captioner does. "
+            f"Received: preset={recipe.preset}, taps={recipe.taps}. Add "
+            f"--set taps={'relu_3' if recipe.taps is None else None}."
+        )
+    return system
+
+
 def check_encoder(recipe):
     grid, encoder = recipe.dataset == "grid_scenes", recipe.encoder
+    if grid and recipe.taps is not None:
+        raise ValueError(
+            "An SCA-CNN looks at pictures, and grid scenes are features "
+            f"already. Received: dataset={recipe.dataset}, "
+            f"taps={recipe.taps}. Add --set dataset=shape_scenes."
+        )
     if grid != (encoder is None):
         raise ValueError(
             "Pictures need an encoder, and grid scenes are features already. "
@@ -329,8 +407,13 @@ def check_encoder(recipe):
         )
 
 
-def unused(recipe):
-    """Fields that a recipe has no use for, by the reason."""
+def unused(recipe, system):
+    """Fields that a recipe has no use for, by the reason.
+
+    Args:
+        recipe: A `Recipe`.
+        system: One of the names in `ATTENTIONS`.
+    """
     grid, named = recipe.dataset == "grid_scenes", recipe.dataset == "named"
     hard = recipe.attention == "hard"
     reinforce = hard and recipe.estimator == "reinforce"
@@ -344,6 +427,17 @@ def unused(recipe):
         ),
         "Generated scenes come in parts.": (
             () if named else ("validation_share",)
+        ),
+        "Only Show, Attend and Tell has a doubly stochastic term.": (
+            () if system == "show_attend_tell" else ("doubly_stochastic",)
+        ),
+        "A Transformer has one size.": (
+            ("embedding_dim", "attention_dim")
+            if system == "transformer_captioner"
+            else ()
+        ),
+        "Pixels are told where they are by the small network.": (
+            () if conv or recipe.taps is None else ("coordinates",)
         ),
         "Grid scenes are no pictures.": (
             ("image_size", "coordinates", "captions", "train_encoder")

@@ -34,6 +34,12 @@ def description(name, recipe, data, seed, features=None):
             f"--features {features} with encoder={recipe.encoder}, "
             f"train_encoder={recipe.train_encoder}. Leave it out."
         )
+    if features is not None and recipe.taps is not None:
+        raise ValueError(
+            "An SCA-CNN runs the top of its encoder for every word, so that "
+            f"no features can be kept. Received: --features {features} with "
+            f"taps={recipe.taps}. Leave it out."
+        )
     about = {
         "recipe": name,
         "seed": seed,

@@ -21,7 +21,8 @@ def readings(model):
     Returns:
         Models by name; of hard attention two, its own way of reading first.
     """
-    own = getattr(model.attention, "inference", None)
+    attention = getattr(model, "attention", None)
+    own = getattr(attention, "inference", None)
     if own is None:
         return {"expectation": model}
     others = [x for x in ("argmax", "expectation") if x != own]

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from keras_attention.models.coordinates import Coordinates
 from keras_attention.models.model import Model
 from keras_attention.ops import checks
 
@@ -29,6 +30,10 @@ class ConvEncoder(Model):
             of layers.
         filters: Features that each layer makes.
         kernel_size: Height and width of each kernel.
+        coordinates: Whether each pixel is told its row and column, from -1 to
+            1 (Liu et al., 2018). For what reads the features without being
+            told, as `SCACNN` does: they know little of where they are, and
+            that only from the image's border.
         dtype: Policy of all layers.
         **kwargs: `name` and `trainable` of `keras.Model`.
 
@@ -47,6 +52,10 @@ class ConvEncoder(Model):
         >>> encoder = ConvEncoder.from_preset("conv_encoder_small")
         >>> tuple(encoder(np.zeros((2, 64, 64, 3))).shape)
         (2, 4, 4, 64)
+
+    Reference:
+        [Liu et al., 2018](https://arxiv.org/abs/1807.03247), section 3, for
+        the coordinates.
     """
 
     presets = PRESETS
@@ -56,6 +65,7 @@ class ConvEncoder(Model):
         image_shape: tuple[int, int, int] = (64, 64, 3),
         filters: Sequence[int] = (32, 64, 64, 64),
         kernel_size: int = 3,
+        coordinates: bool = False,
         dtype=None,
         **kwargs,
     ):
@@ -73,6 +83,8 @@ class ConvEncoder(Model):
                 f"{image_shape}. Resize the images, or take fewer `filters`."
             )
         images = x = keras.Input(image_shape, name="images")
+        if coordinates:
+            x = Coordinates(dtype=dtype, name="coordinates")(x)
         for i, number in enumerate(filters):
             x = layers.Conv2D(
                 number,
@@ -89,6 +101,7 @@ class ConvEncoder(Model):
         super().__init__(inputs=images, outputs=x, dtype=dtype, **kwargs)
         self.image_shape, self.filters = image_shape, filters
         self.kernel_size = kernel_size
+        self.coordinates = coordinates
 
     def get_config(self):
         return {
@@ -96,4 +109,5 @@ class ConvEncoder(Model):
             "image_shape": self.image_shape,
             "filters": self.filters,
             "kernel_size": self.kernel_size,
+            "coordinates": self.coordinates,
         }

@@ -252,7 +252,10 @@ def test_files_are_captioned_and_shown(named, pictures, tmp_path, capsys):
 def test_an_encoder_scales_pictures_as_its_weights_expect():
     encoder = encoders.application_encoder("VGG16", "block1_conv1", 32, None)
     images = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3))
-    (network,) = [x for x in encoder.layers if isinstance(x, keras.Model)]
+    network = keras.applications.VGG16(include_top=False, weights=None)
+    first = network.get_layer("block1_conv1")
+    first.set_weights(encoder.get_layer("block1_conv1").get_weights())
+    network = keras.Model(network.input, first.output)
     # Caffe's: blue, green and red, less their means.
     scaled = images[..., ::-1] - [103.939, 116.779, 123.68]
     np.testing.assert_allclose(
@@ -287,6 +290,43 @@ def test_every_recipe_goes_together(name):
     recipe = RECIPES[name]
     check_recipe(recipe)
     assert experiment.system_of(recipe.preset)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("shapes_channel_spatial", ["image_size=32", "attention_dim=8"]),
+        ("shapes_transformer", ["image_size=32"]),
+    ],
+)
+def test_other_captioners_are_trained_scored_and_read_back(
+    tmp_path, name, changes
+):
+    few = ["train_examples=16", "validation_examples=4", "test_examples=4"]
+    few += ["batch_size=8", "steps=4", "steps_per_epoch=2", "hidden_dim=8"]
+    few += ["max_length=8", "num_buckets=1"]
+    metrics = run(tmp_path / "run", *("--set", *few, *changes), recipe=name)
+    assert set(metrics["results"]) == {"iid", "combinations", "count", "swap"}
+    for by_reading in metrics["results"].values():
+        assert list(by_reading) == ["expectation"]
+        assert 0 <= by_reading["expectation"]["pointing"] <= 1
+    model, recipe, _ = experiment.read_run(tmp_path / "run")
+    assert type(model) is experiment.system_of(recipe.preset)
+
+
+@pytest.mark.slow
+def test_taps_are_found_in_networks_of_keras_applications():
+    recipe = dataclasses.replace(
+        RECIPES["named_channel_spatial"],
+        encoder="VGG16:block5_conv3",
+        encoder_weights=None,
+        taps="block5_conv2,block5_conv3",
+        image_size=32,
+    )
+    tokenizer = data.WordTokenizer.train(["a red ring"])
+    model = experiment.make_model(recipe, tokenizer)
+    assert model.grid_shape == (2, 2)
+    assert len(model.decoder.rnn.attention.tap_layers) == 2
 
 
 def test_the_mean_cannot_tell_swapped_scenes_apart():
@@ -394,6 +434,9 @@ def test_seeds_of_a_recipe_are_one_line(smoke, tmp_path, capsys):
     assert "must hold the metrics.json" in refusal(capsys, compare.main, again)
 
 
+TAPPED = "preset=sca_cnn_small", "attention=channel", "taps=relu_3"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -416,6 +459,18 @@ def test_seeds_of_a_recipe_are_one_line(smoke, tmp_path, capsys):
         (["--tsv", "a", "--restval"], "--restval goes with --karpathy"),
         (["--recipe", "named_small", "--tsv", "a.tsv"], "a.tsv, where there"),
         (["--features", "f"], "Leave it out"),
+        (["--set", "attention=channel"], "of a show_attend_tell must be one"),
+        (["--set", "taps=relu_3"], "no other captioner does"),
+        (["--set", *TAPPED], "An SCA-CNN looks at pictures"),
+        (["--set", *TAPPED, "taps=None"], "Add --set taps=relu_3"),
+        (
+            ["--recipe", "shapes_channel", "--set", "doubly_stochastic=1.0"],
+            "Only Show, Attend and Tell",
+        ),
+        (
+            ["--recipe", "shapes_transformer", "--set", "attention_dim=8"],
+            "A Transformer has one size",
+        ),
         (["--set", "same_length=True", "num_buckets=3"], "have no buckets"),
     ],
 )
