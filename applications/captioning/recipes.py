@@ -160,11 +160,11 @@ SHAPES = Recipe(
 SHAPES_HARD = replace(
     SHAPES, attention="hard", semi_sampling=0.5, soft_share=0.5
 )
-# Weighs the maps of the last two layers of that network, for every word.
+# Weighs the map of that network's last layer, anew for every word.
 SHAPES_SCA = replace(
     SHAPES,
     preset="sca_cnn_small",
-    taps="relu_2,relu_3",
+    taps="relu_3",
     attention="channel_spatial",
 )
 # Pictures of your own: captions of people, and a network that has seen many.
@@ -235,6 +235,8 @@ RECIPES = {
     ),
     "shapes_channel_spatial": SHAPES_SCA,
     "shapes_spatial_channel": replace(SHAPES_SCA, attention="spatial_channel"),
+    # Of its last two layers, the last of which is run for every word.
+    "shapes_two_taps": replace(SHAPES_SCA, taps="relu_2,relu_3"),
     "shapes_channel": replace(SHAPES_SCA, attention="channel"),
     "shapes_spatial": replace(SHAPES_SCA, attention="spatial"),
     "shapes_transformer": replace(
