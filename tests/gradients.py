@@ -93,7 +93,7 @@ def weight_gradients(loss, variables):
                 return loss()
 
         values = [v.value for v in variables]
-        value, found = jax.value_and_grad(stateless)(values)
+        value, found = jax.jit(jax.value_and_grad(stateless))(values)
     elif backend == "tensorflow":
         import tensorflow as tf
 

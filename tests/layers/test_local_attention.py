@@ -298,7 +298,8 @@ def gradients(layer, inputs, lengths):
                 return loss(*inputs)
 
         values = [v.value for v in variables]
-        of_values, of_inputs = jax.grad(stateless, (0, 1))(values, tensors)
+        run = jax.jit(jax.grad(stateless, (0, 1)))
+        of_values, of_inputs = run(values, tensors)
         return [numpy(x) for x in (*of_values, *of_inputs)]
     for tensor in tensors:
         tensor.requires_grad_(True)
