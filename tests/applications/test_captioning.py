@@ -297,6 +297,7 @@ def test_every_recipe_goes_together(name):
     [
         ("shapes_channel_spatial", ["image_size=32", "attention_dim=8"]),
         ("shapes_transformer", ["image_size=32"]),
+        ("shapes_window", ["image_size=32", "attention_dim=8"]),
     ],
 )
 def test_other_captioners_are_trained_scored_and_read_back(
@@ -404,6 +405,8 @@ def copy_run(smoke, folder, seed=0, factor=1.0, **changes):
     metrics = read_metrics(folder)
     metrics["results"]["iid"]["expectation"]["exact"] = 0.5 * factor
     metrics["cost"]["training_cpu_seconds_per_step"] = 0.03
+    for log, loss in zip(metrics["history"], (9, 4 * factor, 1), strict=False):
+        log["val_loss"] = loss
     folders.write_json(folder / "metrics.json", metrics)
     return folder
 
@@ -425,6 +428,12 @@ def test_seeds_of_a_recipe_are_one_line(smoke, tmp_path, capsys):
         "| `smoke` | expectation | 2 | 0.375 ± 0.177 | 30.0 ± 0.0 |",
         "| `smoke dropout=0.1` | expectation | 1 | 0.500 | 30.0 |",
     ]
+    compare.main([*map(str, made), *arguments, "--reach", "2", "--reach", "0"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "exact | steps to val_loss 2 | steps to val_loss 0 |" in lines[0]
+    # The third of the epochs of 40 steps, and of the second seed the second.
+    assert "| 0.375 ± 0.177 | 100 ± 28 |  | 30.0 ± 0.0 |" in lines[2]
+    assert "| 0.500 | 120 |  | 30.0 |" in lines[3]
     again = copy_run(smoke, tmp_path / "again")
     text = refusal(capsys, compare.main, made[0], again)
     assert "a second one with seed 0" in text
@@ -442,7 +451,7 @@ TAPPED = "preset=sca_cnn_small", "attention=channel", "taps=relu_3"
     [
         (["--recipe", "x"], "The recipes are demo, smoke, grid_soft"),
         (["--set", "step=3"], "one is changed by field=value"),
-        (["--set", "attention=loud"], "one of soft, hard, marginal, mean"),
+        (["--set", "attention=loud"], "one of soft, hard, marginal, window"),
         (["--set", "num_samples=3"], "Only REINFORCE has rewards"),
         (["--set", "semi_sampling=0.5"], "Only hard attention draws"),
         (["--set", "steps=50"], "a multiple of `steps_per_epoch`"),
@@ -460,6 +469,7 @@ TAPPED = "preset=sca_cnn_small", "attention=channel", "taps=relu_3"
         (["--recipe", "named_small", "--tsv", "a.tsv"], "a.tsv, where there"),
         (["--features", "f"], "Leave it out"),
         (["--set", "attention=channel"], "of a show_attend_tell must be one"),
+        (["--set", "window=2"], "Only a window has a size"),
         (["--set", "taps=relu_3"], "no other captioner does"),
         (["--set", *TAPPED], "An SCA-CNN looks at pictures"),
         (["--set", *TAPPED, "taps=None"], "Add --set taps=relu_3"),
