@@ -139,9 +139,14 @@ class Recipe:
 
 # Annotations of 4 x 4 cells: learning to attend, without learning to see.
 GRID = Recipe(
-    dataset="grid_scenes", encoder=None, hidden_dim=96, steps_per_epoch=100
+    dataset="grid_scenes",
+    encoder=None,
+    hidden_dim=96,
+    steps=1200,
+    steps_per_epoch=100,
+    learning_rate=5e-3,
 )
-GRID_HARD = replace(GRID, attention="hard", steps=1000)
+GRID_HARD = replace(GRID, attention="hard", steps=2000)
 GRID_REINFORCE = replace(GRID_HARD, semi_sampling=0.5)
 # Pictures of 64 x 64 pixels and a small network that learns to see.
 SHAPES = Recipe(
@@ -153,7 +158,7 @@ SHAPES = Recipe(
     steps_per_epoch=200,
 )
 SHAPES_HARD = replace(
-    SHAPES, attention="hard", semi_sampling=0.5, soft_share=0.5, steps=3000
+    SHAPES, attention="hard", semi_sampling=0.5, soft_share=0.5
 )
 # Weighs the maps of the last two layers of that network, for every word.
 SHAPES_SCA = replace(

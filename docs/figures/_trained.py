@@ -93,19 +93,34 @@ def scene_captioner(
     preset="show_attend_tell_small",
     decay=False,
     num_buckets=2,
+    backbone=None,
+    **options,
 ):
-    """A captioner that describes grids of objects, and such scenes."""
+    """A captioner that describes grids of objects, and such scenes.
+
+    Args:
+        kind: Its class.
+        preset: One of its presets.
+        decay: Whether the learning rate falls.
+        num_buckets: Shapes of batches.
+        backbone: Makes what an `SCACNN` weighs; others take features.
+        **options: Of the preset.
+    """
     rate, steps = 2e-3, 800
+    keras.utils.set_random_seed(0)
+    if backbone is None:
+        options["feature_shape"] = (4, 4, 32)
+    else:
+        options["backbone"] = backbone()
     if decay:
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    keras.utils.set_random_seed(0)
     scenes = synthetic.grid_scenes(8000, seed=0)
     words = WordTokenizer.train(scenes.captions)
     examples = [
         CaptionedImage(grid, (caption,))
         for grid, caption in zip(as_grids(scenes), scenes.captions, strict=True)
     ]
-    model = kind.from_preset(preset, feature_shape=(4, 4, 32), tokenizer=words)
+    model = kind.from_preset(preset, tokenizer=words, **options)
     model.compile(
         keras.optimizers.Adam(rate),
         losses.SparseCategoricalCrossentropy(
@@ -119,7 +134,12 @@ def scene_captioner(
         num_buckets=num_buckets,
         steps_per_epoch=steps,
     )
-    model.fit(batches, shuffle=False, verbose=0)
+    # A network over the cells takes them for its images.
+    named = (
+        ({model.source_name: x.pop("features"), **x}, *others)
+        for x, *others in batches
+    )
+    model.fit(named, steps_per_epoch=steps, verbose=0)
     tests = synthetic.grid_scenes(200, seed=1)
     captions = model.generate(as_grids(tests))
     exact = synthetic.score_scene_captions(captions, tests).exact

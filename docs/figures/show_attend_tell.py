@@ -1,6 +1,7 @@
 """What each word of a caption reads, over the cells of a scene."""
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from docs.figures._trained import as_grids, scene_captioner
 
@@ -13,8 +14,15 @@ def draw():
 
 def draw_words(model, scenes):
     """The words of the first caption of two objects that is right."""
-    import matplotlib.pyplot as plt
+    index, caption = first_right(model, scenes)
+    rows = -(-len(caption.tokens) // COLUMNS)
+    figure = Figure(figsize=(8, 1.6 * rows + 0.4), layout="constrained")
+    draw_places(figure, caption, scenes.objects[index])
+    return figure
 
+
+def first_right(model, scenes):
+    """The index and the caption of a scene of two objects."""
     captions = model.caption(as_grids(scenes))
     # Two objects fit into two rows.
     index = next(
@@ -22,11 +30,13 @@ def draw_words(model, scenes):
         for i, caption in enumerate(captions)
         if caption.text == scenes.captions[i] and len(scenes.objects[i]) == 2
     )
-    caption, objects = captions[index], scenes.objects[index]
+    return index, captions[index]
+
+
+def draw_places(figure, caption, objects):
+    """What each word reads, in a figure or a part of one."""
     rows = -(-len(caption.tokens) // COLUMNS)
-    figure, axes = plt.subplots(
-        rows, COLUMNS, figsize=(8, 1.6 * rows + 0.4), layout="constrained"
-    )
+    axes = figure.subplots(rows, COLUMNS)
     for axis in axes.flat:
         axis.set_axis_off()
     drawn = zip(axes.flat, caption.tokens, caption.scores, strict=False)
@@ -50,4 +60,3 @@ def draw_words(model, scenes):
     )
     figure.suptitle(", ".join(names), fontsize=10)
     figure.colorbar(image, ax=axes, label="share of the attention", shrink=0.8)
-    return figure

@@ -35,6 +35,8 @@ class Attention(keras.layers.Layer):
         **kwargs: `name`, `dtype`, `trainable` of `keras.layers.Layer`.
     """
 
+    convolves = False  # in its steps; see `ops.loops.scan`
+
     def __init__(self, dropout: float = 0.0, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
         self.dropout = checks.rate(dropout, "dropout")

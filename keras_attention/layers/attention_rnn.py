@@ -240,6 +240,7 @@ class AttentionRNN(keras.layers.Layer):
                 ),
                 state,
                 xs,
+                convolves=self.attention.convolves,
             )
             self._forget_dropout_masks()
         result = {
@@ -301,7 +302,14 @@ class AttentionRNN(keras.layers.Layer):
         added = steps.added(xs["x"])
         xs = {name: x for name, x in xs.items() if name != "x"}
         return scan_with_kernels(
-            step, state, xs, constants, steps.kernels, added, bool(training)
+            step,
+            state,
+            xs,
+            constants,
+            steps.kernels,
+            added,
+            bool(training),
+            self.attention.convolves,
         )
 
     def _masked_step(self, x, memory, state, *args, **kwargs):

@@ -38,6 +38,8 @@ class BackboneAttention(Attention):
         at the last tap `(B, T, S)`, all alike where only channels are weighed.
     """
 
+    convolves = True
+
     def __init__(self, tapped, attention, units, rescale, **kwargs):
         super().__init__(**kwargs)
         self.tapped = tapped

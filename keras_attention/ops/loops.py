@@ -3,7 +3,14 @@ from keras import ops, tree
 
 
 def scan_with_kernels(
-    step, carry, inputs, constants, kernels, added, training=True
+    step,
+    carry,
+    inputs,
+    constants,
+    kernels,
+    added,
+    training=True,
+    convolves=False,
 ):
     """A `scan` over products with matrices, whose gradient is taken at once.
 
@@ -24,6 +31,7 @@ def scan_with_kernels(
         added: A dict of tensors `(T, B, .)`, one for each name.
         training: Whether a gradient is likely to be asked for. If not, the
             loop keeps its plain one: TensorFlow cannot export another.
+        convolves: As of `scan`.
 
     Returns:
         The last carry, and the outputs stacked to `(T, ...)`.
@@ -45,7 +53,9 @@ def scan_with_kernels(
             carry, outputs_t = step(affine, carry, inputs_t, constants)
             return carry, (outputs_t, rows)
 
-        carry, (outputs, rows) = scan(body, carry, (inputs, added))
+        carry, (outputs, rows) = scan(
+            body, carry, (inputs, added), convolves=convolves
+        )
         return (carry, outputs), rows
 
     arguments = (carry, inputs, constants, added)
@@ -134,7 +144,7 @@ def _kernels_tensorflow(run, arguments, kernels):
     return tree.pack_sequence_as(structure[-1], list(results))
 
 
-def scan(step, carry, inputs, length=None):
+def scan(step, carry, inputs, length=None, convolves=False):
     """Runs a recurrence over axis 0, with a gradient on every backend.
 
     `keras.ops.scan` has no gradient under XLA on TensorFlow and wants outputs
@@ -146,6 +156,9 @@ def scan(step, carry, inputs, length=None):
         carry: A nest of tensors.
         inputs: A nest of tensors `(T, ...)`.
         length: T, where `inputs` is empty.
+        convolves: Whether steps run convolutions. JAX then lays them out one
+            after the other on a CPU, where XLA takes the gradient of a
+            convolution's kernel 25 times as long in a loop.
 
     Returns:
         The last carry, and the outputs stacked to `(T, ...)`.
@@ -154,7 +167,8 @@ def scan(step, carry, inputs, length=None):
     if backend == "jax":
         import jax
 
-        return jax.lax.scan(step, carry, inputs, length=length)
+        unroll = convolves and jax.default_backend() == "cpu"
+        return jax.lax.scan(step, carry, inputs, length=length, unroll=unroll)
     if backend == "tensorflow":
         return _scan_tensorflow(step, carry, inputs, length)
     return _scan_torch(step, carry, inputs, length)

@@ -1,11 +1,12 @@
 import numpy as np
+import pytest
 from keras import ops
 
 from keras_attention.ops.loops import scan, scan_with_kernels
 from tests.gradients import gradients
 
 
-def running(decay, inputs):
+def running(decay, inputs, **options):
     """A decaying sum, its square beside it."""
 
     def step(carry, x):
@@ -13,12 +14,13 @@ def running(decay, inputs):
         return {"total": total}, {"total": total, "square": total * total}
 
     carry = {"total": ops.zeros_like(inputs[0])}
-    return scan(step, carry, {"x": inputs})
+    return scan(step, carry, {"x": inputs}, **options)
 
 
-def test_it_is_a_loop_over_time():
+@pytest.mark.parametrize("convolves", [False, True])
+def test_it_is_a_loop_over_time(convolves):
     inputs = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
-    carry, outputs = running(0.5, ops.array(inputs))
+    carry, outputs = running(0.5, ops.array(inputs), convolves=convolves)
     total, totals = np.zeros(3), []
     for x in inputs:
         total = 0.5 * total + x
