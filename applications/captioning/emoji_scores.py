@@ -30,18 +30,18 @@ def make_parser():
 
 def attributes_by_picture(folder, about):
     """What each picture of a run shows, by its name."""
-    named = about["data"] or {"kind": None, "path": None}
+    path = "" if about["data"] is None else about["data"]["path"]
     try:
-        records = json.loads(Path(named["path"]).read_text(encoding="utf-8"))
+        records = json.loads(Path(path).read_text(encoding="utf-8"))
         return {
             x["filename"]: {name: x["attributes"][name] for name in ATTRIBUTES}
             for x in records["images"]
         }
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, IsADirectoryError):
         raise ValueError(
             "A run must have been trained on what "
             f"applications.captioning.emoji has made. Received: {folder}, "
-            f"trained on {named['path'] or 'no captions that are named'}."
+            f"trained on {path or 'no captions that are named'}."
         ) from None
 
 
