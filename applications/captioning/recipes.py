@@ -283,6 +283,16 @@ RECIPES = {
         steps=2000,
         captions_every=2,
     ),
+    # Thousands of pictures of 64 x 64 pixels, see `emoji.py`.
+    "named_emoji": Recipe(
+        coordinates=True,
+        dropout=0.2,
+        batch_size=32,
+        steps=4000,
+        steps_per_epoch=200,
+        select_by="val_cider_d",
+        captions_every=2,
+    ),
 }
 ESTIMATORS = (
     "reinforce",

@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -531,6 +533,18 @@ def test_captions_need_a_run_with_an_encoder_and_files(
     assert "Received: --overlay a.xyz" in text
     text = refusal(capsys, caption.main, tmp_path, one)
     assert "must hold the recipe.json" in text
+
+
+def test_threads_are_limited_before_a_backend_is_imported(tmp_path):
+    (tmp_path / "a.png").touch()
+    module = "applications.captioning.caption"
+    arguments = (tmp_path, tmp_path / "a.png", "--threads", "1", "--overlay")
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments, tmp_path / "b.png"],
+        capture_output=True,
+        text=True,
+    )
+    assert "must hold the recipe.json" in " ".join(done.stderr.split())
 
 
 def test_captions_that_changed_are_not_scored(named, pictures, capsys):
