@@ -317,15 +317,27 @@ class Model(keras.Model):
         if backend == "jax":
             import jax
 
+            seeds = [
+                v for v in self.variables if v.name == "seed_generator_state"
+            ]
+
             @jax.jit
             def stateless(values, *args):
                 mapping = zip(self.variables, values, strict=True)
-                with keras.StatelessScope(state_mapping=mapping):
-                    return function(*args)
+                with keras.StatelessScope(state_mapping=mapping) as scope:
+                    result = function(*args)
+                return result, list(map(scope.get_current_value, seeds))
 
-            return lambda *args: stateless(
-                [variable.value for variable in self.variables], *args
-            )
+            def stateful(*args):
+                result, states = stateless(
+                    [variable.value for variable in self.variables], *args
+                )
+                # What draws must not draw the same the next time.
+                for seed, state in zip(seeds, states, strict=True):
+                    seed.assign(state)
+                return result
+
+            return stateful
         import torch
 
         return torch.no_grad()(function)

@@ -205,6 +205,16 @@ def test_inference_by_samples_steps_with_noise_of_its_own():
         np.testing.assert_allclose(logits[:, k], expected, atol=2e-5)
 
 
+def test_what_is_drawn_differs_from_call_to_call():
+    words = WordTokenizer.train(["a red ring and a blue cross"])
+    attention = layers.HardAttention(A, inference="sample", seed=1)
+    model = make(attention=attention, vocabulary_size=None, tokenizer=words)
+    images = batch()[0]["features"][:1]
+    text = "a red ring and a blue cross " * 5
+    first, second = (model.align(images, [text])[0].samples for _ in range(2))
+    assert (first != second).any()
+
+
 def score_term(model, x, y, weights):
     """The gradient of the whole objective, and what the step drew."""
     model.compile("sgd", LOSS)
