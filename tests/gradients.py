@@ -52,7 +52,7 @@ def gradients(function, *inputs, jit_compile=False):
     elif backend == "tensorflow":
         import tensorflow as tf
 
-        @tf.function(jit_compile=jit_compile)
+        @tf.function(autograph=False, jit_compile=jit_compile)
         def run(*inputs):
             with tf.GradientTape() as tape:
                 tape.watch(inputs)

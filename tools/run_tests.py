@@ -8,6 +8,7 @@ python tools/run_tests.py --select "not slow" tensorflow jax torch
 """
 
 import argparse
+import glob
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 # The promises of layers, ops, decoding and models hold on every backend, and
 # so do the examples of docstrings and pages.
 LAYERS, MODELS = ["tests/layers"], ["tests/models"]
+PICTURES = "tests/models/test_vi*"  # and videos: ViT and ViViT
 EXAMPLES = ["keras_attention", "tests/docs"]
 OTHERS = [
     "tests/ops",
@@ -34,15 +36,21 @@ OTHERS = [
     "tests/applications/test_image_experiment.py",
     "tests/test_package.py",
 ]
-# The longest first, so that both processes end at about the same time.
 EVERYWHERE = [LAYERS, MODELS, [*EXAMPLES, *OTHERS]]
 # All tests, whatever their folder.
 APPLICATIONS = ["tests/applications"]
 APART = [LAYERS, MODELS, APPLICATIONS]
 REST = ["keras_attention", "tests"]
 REST += [f"--ignore={folder}" for (folder,) in APART]
+# All models in one process would take 9 GB.
+TWO_OF_MODELS = [
+    [*MODELS, f"--ignore-glob={PICTURES}"],
+    sorted(glob.glob(PICTURES)),
+]
+# The backend with the longest parts first and torch, with the shortest, last,
+# so that both processes end at about the same time.
 PARTS = {
-    "tensorflow": [*APART, REST],
+    "tensorflow": [LAYERS, *TWO_OF_MODELS, APPLICATIONS, REST],
     "jax": EVERYWHERE,
     "torch": EVERYWHERE,
 }
@@ -66,9 +74,8 @@ def main():
     options = parser.parse_args()
     jobs = [
         (backend, part)
-        for index in range(max(map(len, PARTS.values())))
         for backend in options.backends
-        for part in PARTS[backend][index : index + 1]
+        for part in PARTS[backend]
     ]
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda job: run(*job, options), jobs))

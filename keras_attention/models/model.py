@@ -310,7 +310,11 @@ class Model(keras.Model):
         if backend == "tensorflow":
             import tensorflow as tf
 
-            compiled = tf.function(function, jit_compile=bool(self.jit_compile))
+            # Nothing here is control flow of Python, and AutoGraph would
+            # rewrite all that is called, which takes seconds.
+            compiled = tf.function(
+                function, autograph=False, jit_compile=bool(self.jit_compile)
+            )
             # A call of `compiled` would warn of the few shapes that are meant
             # to be compiled.
             return lambda *args: compiled.get_concrete_function(*args)(*args)

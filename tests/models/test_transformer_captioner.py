@@ -83,13 +83,14 @@ def test_stepping_is_calling(monkeypatch):
     source, ids = map(ops.array, x.values())
     memory, state = model.start(source, T, 2)
     state["slots"] = ops.repeat(state["slots"], 2, axis=0)  # as a search does
+    expected = numpy(model(x))
     forced = numpy(model.forced(source, ids)["scores"])
     for t in range(T):
         words = ops.repeat(ids[:, t : t + 1], 2, axis=1)
         logits, state, read = model.step(words, memory, state)
         for k in range(2):
             np.testing.assert_allclose(
-                numpy(logits)[:, k], numpy(model(x))[:, t], atol=2e-5
+                numpy(logits)[:, k], expected[:, t], atol=2e-5
             )
             np.testing.assert_allclose(
                 numpy(read["scores"])[:, k], forced[:, t], atol=1e-5

@@ -56,5 +56,6 @@ def test_it_learns_which_way_a_glyph_rolls(variant):
     assert accuracy_of(variant) > 0.95
 
 
+@pytest.mark.slow  # Tests of `roll_motion` say so of the clips themselves.
 def test_without_the_order_of_frames_the_axis_is_all_there_is():
     assert accuracy_of("spatio_temporal", shuffled=True) < 0.6
