@@ -233,7 +233,9 @@ RECIPES = {
     "shapes_doubly_stochastic": replace(SHAPES, doubly_stochastic=0.1),
     "shapes_relations": replace(SHAPES, captions="relations"),
     # Soft attention first, then hard: see `callbacks.SemiSamplingSchedule`.
-    "shapes_scheduled": SHAPES_HARD,
+    "shapes_scheduled": replace(
+        SHAPES_HARD, baseline="leave_one_out", num_samples=4, steps=3000
+    ),
     "shapes_from_scratch": replace(SHAPES_HARD, soft_share=0.0),
     "shapes_gumbel": replace(
         SHAPES_HARD, estimator="gumbel_straight_through", semi_sampling=0.0
