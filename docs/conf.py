@@ -38,6 +38,7 @@ extensions = [
     "docs.extensions.docstrings",
     "docs.extensions.examples",
     "docs.extensions.figures",
+    "docs.extensions.lines",
     "docs.extensions.measured",
     "docs.extensions.pages",
 ]
