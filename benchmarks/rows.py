@@ -610,6 +610,22 @@ ROWS = {
         amount=show_attend_tell.WORDS,
         unit="words",
     ),
+    **{
+        f"show-attend-tell-{kind}-{side}": Row(
+            f"ShowAttendTell that reads {about}, a step of `fit` with Adam, "
+            f"B={show_attend_tell.FEW}, {side} x {side} features of 512, the "
+            "other sizes as above; peer the same with soft attention",
+            show_attend_tell.reading(kind, side),
+            show_attend_tell.reading("soft", side),
+            amount=show_attend_tell.FEW * show_attend_tell.LENGTH,
+            unit="words",
+        )
+        for kind, about in (
+            ("window", "squares of 5 x 5 places"),
+            ("hard", "one place by REINFORCE"),
+        )
+        for side in show_attend_tell.SIDES
+    },
     "show-attend-tell-beam-5": Row(
         "ShowAttendTell, soft, search with five beams of 16 words over 64 "
         "grids, the same sizes; " + LSTM_LOOP,

@@ -5,7 +5,7 @@ import numpy as np
 
 from benchmarks.steps import between_batches, forward, normal
 from keras_attention.decoding import beam_search
-from keras_attention.layers import HardAttention
+from keras_attention.layers import HardAttention, LocalAttention
 from keras_attention.losses import Reinforce, SparseCategoricalCrossentropy
 from keras_attention.models import ShowAttendTell
 
@@ -13,33 +13,35 @@ BATCH, GRID, LENGTH, VOCABULARY = 64, (14, 14, 512), 16, 10000
 SIZES = dict(embedding_dim=512, hidden_dim=512, attention_dim=512)
 START, END, SAMPLES = 1, 2, 4
 WORDS = BATCH * LENGTH
+# Of the rows that compare what a word reads of small and large grids.
+FEW, SIDES, WINDOW = 16, (14, 28), 2
 
 
-def batch(captions=BATCH):
+def batch(captions=BATCH, grid=GRID):
     """Features, shifted captions and labels, without padding."""
     rng = np.random.default_rng(0)
     ids = (
         rng.integers(4, VOCABULARY, (captions, LENGTH), dtype="int32")
         for _ in range(2)
     )
-    return [normal(captions, *GRID), *ids]
+    return [normal(captions, *grid), *ids]
 
 
-def make(**options):
+def make(grid=GRID, **options):
     return ShowAttendTell(
-        VOCABULARY, feature_shape=GRID, dropout=0.0, **SIZES, **options
+        VOCABULARY, feature_shape=grid, dropout=0.0, **SIZES, **options
     )
 
 
-def training(captions=BATCH, **options):
+def training(captions=BATCH, grid=GRID, **options):
     """A step of `fit` with Adam."""
-    model = make(**options)
+    model = make(grid, **options)
     model.compile(
         "adam",
         SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
         jit_compile=keras.backend.backend() != "torch",
     )
-    features, ids, labels = batch(captions)
+    features, ids, labels = batch(captions, grid)
     inputs = {"features": features, "decoder_token_ids": ids}
     weights = np.ones(labels.shape, "float32")
     return between_batches(model, (inputs, labels, weights))
@@ -58,6 +60,19 @@ def hard_training(num_samples=1, captions=BATCH):
 def samples_training():
     """As many readings of fewer captions."""
     return hard_training(SAMPLES, BATCH // SAMPLES)
+
+
+def reading(kind, side):
+    """A function that makes the step for a kind of attention and a grid."""
+    grid, units = (side, side, GRID[-1]), SIZES["attention_dim"]
+    attentions = {
+        "soft": lambda: "soft",
+        "hard": lambda: HardAttention(units),
+        "window": lambda: LocalAttention(
+            WINDOW, "predictive", "concat", units, grid_shape=grid[:2]
+        ),
+    }
+    return lambda: training(FEW, grid, attention=attentions[kind]())
 
 
 def search(num_beams=5):

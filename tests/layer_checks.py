@@ -38,6 +38,7 @@ class Case:
         of_pairs: The output is about pairs of positions, so that no layer
             that wants features can follow.
         multiple: What the sizes of axis 1 have to be a multiple of.
+        fixed: Arguments of which only the batch may have another size.
     """
 
     make: Callable
@@ -50,6 +51,7 @@ class Case:
     smooth: bool = True
     of_pairs: bool = False
     multiple: int = 1
+    fixed: tuple = ()
 
     def inputs(self, seed=0):
         rng = np.random.default_rng(seed)
@@ -151,6 +153,31 @@ CASES = {
     "local monotonic, narrow": attention(
         partial(layers.LocalAttention, 1, "monotonic", "general"),
         value=(B, 17, V),
+    ),
+    "local on a grid": attention(
+        partial(
+            layers.LocalAttention,
+            1,
+            "predictive",
+            "general",
+            grid_shape=(HEIGHT, WIDTH),
+        ),
+        value=(B, HEIGHT * WIDTH, V),
+        smooth=False,
+        fixed=("value",),
+    ),
+    "local on a grid, narrow": attention(
+        partial(
+            layers.LocalAttention,
+            1,
+            "predictive",
+            "concat",
+            units=3,
+            grid_shape=(6, 7),
+        ),
+        value=(B, 6 * 7, V),
+        smooth=False,
+        fixed=("value",),
     ),
     # Enough mass for all steps: by default a reader passes such a short
     # source in the first.
@@ -447,7 +474,9 @@ def unknown(shape):
 def functional(layer, case, **kwargs):
     """A model of the layer, sizes other than features unknown."""
     symbolic = {
-        name: keras.Input(unknown(shape)[1:], name=name)
+        name: keras.Input(
+            (shape if name in case.fixed else unknown(shape))[1:], name=name
+        )
         for name, shape in case.shapes.items()
     }
     return keras.Model(symbolic, layer(**symbolic, **kwargs))

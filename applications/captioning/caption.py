@@ -68,10 +68,11 @@ def main(arguments=None):
     parser = make_parser()
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
+        # Before the name of an overlay is checked, which imports a backend.
+        command.limit_threads(options.threads)
         check_options(options)
         _, recipe = runs.read_finished(options.run_folder)
         check_pictures(recipe, options.run_folder)
-        command.limit_threads(options.threads)
         command.require("PIL")
         run = importlib.import_module("applications.captioning.experiment")
         model, *_ = run.read_run(options.run_folder)

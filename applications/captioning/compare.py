@@ -34,6 +34,15 @@ def make_parser():
         default=METRICS,
         help=f"scores to show; {', '.join(METRICS)} if left out",
     )
+    parser.add_argument(
+        "--reach",
+        type=float,
+        action="append",
+        default=[],
+        metavar="VAL_LOSS",
+        help="show the steps until the loss of validation was this low, too; "
+        "nothing if one of the seeds was not",
+    )
     return parser
 
 
@@ -73,7 +82,8 @@ def group(folders):
                 f"{folder}, a second one with seed {about['seed']}. Leave one "
                 "out."
             )
-        seeds[about["seed"]] = runs.read_metrics(folder)
+        steps = recipe.steps_per_epoch
+        seeds[about["seed"]] = {**runs.read_metrics(folder), "epoch": steps}
     return groups
 
 
@@ -108,13 +118,22 @@ def spread(values, digits=3):
     return f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
-def table(groups, splits, metrics):
+def steps_until(run, loss):
+    """Steps of a run until its `val_loss` was so low, or None."""
+    for epoch, log in enumerate(run["history"], start=1):
+        if log["val_loss"] <= loss:
+            return epoch * run["epoch"]
+    return None
+
+
+def table(groups, splits, metrics, losses=()):
     """Markdown of groups of runs, a line for each way of reading.
 
     Args:
         groups: As `group` returns them.
         splits: Parts of the test.
         metrics: Names of scores.
+        losses: Of validation, to count the steps to.
     """
     columns = [
         (split, name)
@@ -128,7 +147,8 @@ def table(groups, splits, metrics):
         )
     ]
     heads = [f"{split} {name.replace('_', ' ')}" for split, name in columns]
-    rows = [["recipe", "reads", "seeds", *heads, "CPU-ms per step"]]
+    reached = [f"steps to val_loss {loss:g}" for loss in losses]
+    rows = [["recipe", "reads", "seeds", *heads, *reached, "CPU-ms per step"]]
     rows.append(["---"] * len(rows[0]))
     for label, seeds in groups.items():
         found = list(seeds.values())
@@ -137,6 +157,8 @@ def table(groups, splits, metrics):
                 spread([x["results"][s][read].get(name) for x in found])
                 for s, name in columns
             ]
+            for loss in losses:
+                cells.append(spread([steps_until(x, loss) for x in found], 0))
             steps = [
                 1000 * x["cost"]["training_cpu_seconds_per_step"] for x in found
             ]
@@ -152,7 +174,7 @@ def main(arguments=None):
     with command.clean_errors(parser):
         groups = group(dict.fromkeys(options.run_folders))
         splits = shared_splits(groups, options.splits)
-        text = table(groups, splits, options.metrics)
+        text = table(groups, splits, options.metrics, options.reach)
     print(text)
 
 

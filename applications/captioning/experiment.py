@@ -17,7 +17,7 @@ from keras_attention.callbacks import (
     SemiSamplingSchedule,
     ValidationCaptions,
 )
-from keras_attention.layers import HardAttention
+from keras_attention.layers import HardAttention, LocalAttention
 from keras_attention.losses import Reinforce, SparseCategoricalCrossentropy
 from keras_attention.models import (
     SCACNN,
@@ -47,7 +47,7 @@ def show_attend_tell(recipe, source):
         dropout=recipe.dropout,
         doubly_stochastic=recipe.doubly_stochastic or 0.0,
         **sizes(recipe, "embedding_dim", "hidden_dim", "attention_dim"),
-        **attention_options(recipe, preset),
+        **attention_options(recipe, preset, source),
         **source,
     )
 
@@ -142,14 +142,26 @@ def make_model(recipe: Recipe, tokenizer, feature_shape=None):
     return model
 
 
-def attention_options(recipe, preset):
+def attention_options(recipe, preset, source):
     """The arguments of a captioner that say how it attends."""
+    units = recipe.attention_dim or preset["attention_dim"]
     if recipe.attention == "mean":
         return {"attention": mean_attention()}
+    if recipe.attention == "window":
+        shape = source["feature_shape"] or source["encoder"].output_shape[1:]
+        attention = LocalAttention(
+            recipe.window,
+            "predictive",
+            "concat",  # scores as those of soft attention
+            units,
+            grid_shape=shape[:-1],
+            name="attention",
+        )
+        return {"attention": attention}
     if recipe.attention != "hard":
         return {"attention": recipe.attention}
     attention = HardAttention(
-        recipe.attention_dim or preset["attention_dim"],
+        units,
         recipe.estimator,
         recipe.inference,
         temperature=recipe.temperature,

@@ -35,9 +35,11 @@ def draw(folder, model, part, captions, history):
     found = ["curves.png"]
     if len(model.grid_shape) != 2:
         return found  # a sequence is no picture
+    # Spread over the set: neighbours may be alike.
+    stride = max(1, len(captions) // ON_PAGE)
     views = [
-        view_of(model, part, i, caption)
-        for i, caption in enumerate(captions[:ON_PAGE])
+        view_of(model, part, i, captions[i])
+        for i in range(0, len(captions), stride)[:ON_PAGE]
     ]
     visualization.save_caption_page(folder / "captions.html", views)
     found.append("captions.html")

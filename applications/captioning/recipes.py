@@ -44,9 +44,11 @@ class Recipe:
             and below.
         hidden_dim: Size of the LSTM, or of all of a Transformer.
         attention_dim: Size of the score network.
-        attention: `"soft"`, `"hard"`, `"marginal"`, or `"mean"`, the plain
+        attention: `"soft"`, `"hard"`, `"marginal"`, `"window"`, the square
+            that a word predicts (`LocalAttention`), or `"mean"`, the plain
             mean of all features, what attention is compared with; of an
             `SCACNN` what its `attention` may be.
+        window: How many places a window reaches to each side.
         estimator: How hard attention learns, see `HardAttention`.
         inference: What hard attention reads in validation and test,
             `"argmax"` or `"expectation"`; the test is of both.
@@ -107,6 +109,7 @@ class Recipe:
     hidden_dim: int | None = None
     attention_dim: int | None = None
     attention: str = "soft"
+    window: int = 1
     estimator: str = "reinforce"
     inference: str = "argmax"
     temperature: float = 1.0
@@ -210,6 +213,7 @@ RECIPES = {
     "grid_soft": GRID,
     "grid_mean": replace(GRID, attention="mean"),
     "grid_marginal": replace(GRID, attention="marginal"),
+    "grid_window": replace(GRID, attention="window"),
     # As the paper: the reward of the whole caption, its own moving average.
     "grid_paper": replace(GRID_REINFORCE, reward_to_go=False),
     "grid_hard": GRID_REINFORCE,
@@ -225,6 +229,7 @@ RECIPES = {
     "shapes_soft": SHAPES,
     "shapes_mean": replace(SHAPES, attention="mean"),
     "shapes_marginal": replace(SHAPES, attention="marginal"),
+    "shapes_window": replace(SHAPES, attention="window"),
     "shapes_doubly_stochastic": replace(SHAPES, doubly_stochastic=0.1),
     "shapes_relations": replace(SHAPES, captions="relations"),
     # Soft attention first, then hard: see `callbacks.SemiSamplingSchedule`.
@@ -278,6 +283,16 @@ RECIPES = {
         steps=2000,
         captions_every=2,
     ),
+    # Thousands of pictures of 64 x 64 pixels, see `emoji.py`.
+    "named_emoji": Recipe(
+        coordinates=True,
+        dropout=0.2,
+        batch_size=32,
+        steps=4000,
+        steps_per_epoch=200,
+        select_by="val_cider_d",
+        captions_every=2,
+    ),
 }
 ESTIMATORS = (
     "reinforce",
@@ -288,7 +303,7 @@ ESTIMATORS = (
 SHARES = ("validation_share", "semi_sampling", "soft_share", "dropout")
 # What attention may be, by the system that the preset's name begins with.
 ATTENTIONS = {
-    "show_attend_tell": ("soft", "hard", "marginal", "mean"),
+    "show_attend_tell": ("soft", "hard", "marginal", "window", "mean"),
     "sca_cnn": (
         "channel",
         "spatial",
@@ -428,6 +443,9 @@ def unused(recipe, system):
     conv = recipe.encoder in (None, "conv")
     return {
         "Only hard attention draws.": () if hard else HARD,
+        "Only a window has a size.": (
+            () if recipe.attention == "window" else ("window",)
+        ),
         "Only REINFORCE has rewards.": () if reinforce else REINFORCE,
         "Pictures that are named are as many as there are.": (
             (*GENERATED, "captions") if named else ()

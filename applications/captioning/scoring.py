@@ -98,6 +98,8 @@ def pointing_scores(model, part):
     scenes = part.scenes
     aligned = model.align(part.images, scenes.captions)
     scores = [keras.ops.convert_to_numpy(x.scores) for x in aligned]
+    # Those of a window sum to less than 1.
+    scores = [x / x.sum(axis=(1, 2), keepdims=True) for x in scores]
     boxes = [scenes.word_boxes(i) for i in range(len(scenes))]
     # Boxes of grid scenes count in cells.
     size = scenes.inputs.shape[1:3] if scenes.inputs.ndim == 4 else (4, 4)

@@ -1,3 +1,5 @@
+import math
+
 import keras
 from keras import ops
 
@@ -7,18 +9,19 @@ from keras_attention.ops import checks
 from keras_attention.ops.attention import dropout
 from keras_attention.ops.bands import banded_attention
 from keras_attention.ops.masks import agree, joint_mask
+from keras_attention.ops.resampling import grid_sizes
 from keras_attention.ops.softmax import wide_dtype
 from keras_attention.ops.windows import (
     gathered_attention,
     gaussian,
-    source_length,
+    source_lengths,
     whole_attention,
 )
 
 
 @keras.saving.register_keras_serializable(package="keras_attention")
 class LocalAttention(LuongScores):
-    """Lets each query read a small window of a long sequence.
+    """Lets each query read a small window of a long sequence or large grid.
 
     Luong's local attention (Luong et al., 2015, section 3.2). Query `h_t`
     reads the positions s with `|s - p_t| <= D` around an aligned position
@@ -46,6 +49,12 @@ class LocalAttention(LuongScores):
     Time and memory grow with T x D, not T x S: only the window is read.
     Asking for scores adds their `(B, T, S)` tensor.
 
+    With a `grid_shape`, for "predictive", the source is the places of a grid,
+    row by row, as an image's features are. `p_t`, `v_p` and S have an entry
+    for each axis, the window holds what is within D on every axis, a square
+    of (2D + 1)^2 places at most, and the gaussians of the axes are
+    multiplied.
+
     Args:
         window: D, how far a window reaches to either side; 10 in the paper.
             A window wider than the source reads all of it.
@@ -54,6 +63,8 @@ class LocalAttention(LuongScores):
         units: Size of `v`. "concat" needs it, and nothing else takes it.
         project_key: For "concat": False is the form of the authors' released
             code, `v . tanh(W h_t + h_s)`, which takes no `units`.
+        grid_shape: For "predictive", the sizes of a grid whose places are
+            the source, such as (rows, columns); None for a sequence.
         dropout: Share of the scores dropped in training, in [0, 1).
         kernel_initializer: Initializer of `W`, `U` and `W_p`.
         score_initializer: Initializer of `v` and `v_p`.
@@ -80,14 +91,16 @@ class LocalAttention(LuongScores):
         `(B, T, S)`, which for "predictive" sum to less than 1. A query whose
         window has nothing to read gets zeros for both.
 
-        A step reports `position`, p_t, in its extras. The state of
-        "monotonic" is `{"position": t}`, one integer per hypothesis.
+        A step reports `position`, p_t, in its extras: a number, or one for
+        each axis of a grid. The state of "monotonic" is `{"position": t}`,
+        one integer per hypothesis.
 
     Raises:
         ValueError: `window` is not a positive integer, `alignment` is not
-            known, an argument is missing for the score or belongs to another
-            one, sizes do not fit each other, or a mask holds other than 0
-            and 1.
+            known, there is a `grid_shape` without "predictive", or the source
+            has more or fewer places, an argument is missing for the score or
+            belongs to another one, sizes do not fit each other, or a mask
+            holds other than 0 and 1.
 
     Examples:
         >>> import numpy as np
@@ -108,6 +121,16 @@ class LocalAttention(LuongScores):
         >>> tuple(context.shape), tuple(extras["position"].shape)
         ((2, 11), (2,))
 
+        From an image's features, with a row and a column in each position:
+
+        >>> layer = keras_attention.layers.LocalAttention(
+        ...     2, "predictive", "general", grid_shape=(14, 14)
+        ... )
+        >>> memory = layer.memory(np.random.normal(size=(2, 14 * 14, 11)))
+        >>> context, state, extras = layer.step(states[:, 0], memory, {})
+        >>> tuple(context.shape), tuple(extras["position"].shape)
+        ((2, 11), (2, 2))
+
     Reference:
         [Luong et al., 2015](https://arxiv.org/abs/1508.04025), section 3.2,
         equations 9 and 10.
@@ -120,6 +143,7 @@ class LocalAttention(LuongScores):
         score: str = "dot",
         units: int | None = None,
         project_key: bool = True,
+        grid_shape: tuple[int, ...] | None = None,
         dropout: float = 0.0,
         kernel_initializer="glorot_uniform",
         score_initializer="glorot_uniform",
@@ -144,6 +168,15 @@ class LocalAttention(LuongScores):
         self.alignment = checks.one_of(
             alignment, "alignment", ("monotonic", "predictive")
         )
+        if grid_shape is not None:
+            grid_shape = grid_sizes(grid_shape, "grid_shape")
+            if alignment == "monotonic":
+                raise ValueError(
+                    "On a grid positions are predicted: no row or column is "
+                    "aligned with t. Received: alignment='monotonic', "
+                    f'grid_shape={grid_shape}. Pass alignment="predictive".'
+                )
+        self.grid_shape = grid_shape
         self.position_dense = None
         self.position_vector = None
 
@@ -157,7 +190,7 @@ class LocalAttention(LuongScores):
         )
         self.position_dense.build(query_shape)
         self.position_vector = self.add_weight(
-            shape=(size,),
+            shape=(size, len(self.grid_shape)) if self.grid_shape else (size,),
             initializer=cloned(self.score_initializer),
             # A position in bfloat16 would be off by whole words.
             autocast=False,
@@ -208,7 +241,8 @@ class LocalAttention(LuongScores):
             source_mask = source_mask[:, 0]  # (B, S)
         positions = None
         if self.alignment == "predictive":
-            positions = self.predict(query, self.lengths(key, source_mask))
+            lengths = self.lengths(key, source_mask)
+            positions = self.predict(query, lengths)  # (B, T, A)
         output, scores = self.read_windows(
             self.project_query(query),
             *self.project(value, key),
@@ -227,22 +261,28 @@ class LocalAttention(LuongScores):
             scores = ops.where(row_mask, scores, 0.0)
         return output, scores
 
+    def source_shape(self, key):
+        """Sizes of the A axes of a source: of its grid, or its length."""
+        return self.grid_shape or (ops.shape(key)[1],)
+
     def lengths(self, key, mask=None):
-        """True lengths `(B,)` int32 of sources with a mask `(B, S)`."""
+        """True sizes `(B, A)` int32 of sources with a mask `(B, S)`."""
+        shape = self.source_shape(key)
         if mask is not None:
-            return source_length(mask)
-        batch, length = ops.shape(key)[:2]
-        return ops.broadcast_to(ops.cast(length, "int32"), (batch,))
+            return source_lengths(mask, shape)
+        lengths = ops.stack([ops.cast(size, "int32") for size in shape])
+        return ops.broadcast_to(lengths, (ops.shape(key)[0], len(shape)))
 
     def _position_dtype(self):
         return wide_dtype(self.compute_dtype)
 
     def predict(self, query, lengths):
-        """Aligned positions `(B, T)`, float32 or wider: equation 9."""
+        """Aligned positions `(B, T, A)`, float32 or wider: equation 9."""
         wide = self._position_dtype()
         hidden = ops.tanh(ops.cast(on_rows(self.position_dense, query), wide))
         vector = ops.cast(self.position_vector, wide)
-        share = ops.sigmoid(ops.sum(hidden * vector, axis=-1))
+        vector = ops.reshape(vector, (-1, lengths.shape[1]))  # (D, A)
+        share = ops.sigmoid(ops.sum(hidden[..., None] * vector, axis=-2))
         return ops.cast(lengths, wide)[:, None] * share
 
     def read_windows(
@@ -263,7 +303,8 @@ class LocalAttention(LuongScores):
             query: `(B, T, .)`.
             key: `(B, S, .)`.
             value: `(B, S, V)`.
-            positions: `(B, T)` floats; None if query t is aligned with t.
+            positions: `(B, T, A)` floats, A = 1 but on a grid; None if query
+                t is aligned with t.
             source_mask: `(B, S)` booleans.
             pair_mask: `(B or 1, T or 1, S)` booleans.
             causal: Whether query t reads positions 0 to t only.
@@ -274,21 +315,21 @@ class LocalAttention(LuongScores):
             Output `(B, T, V)` and scores `(B, T, S)`, or None for scores.
         """
         window = self.window
+        shape = self.source_shape(key)
 
-        def attend(query, key, value, mask, distance):
+        def attend(query, key, value, mask, square):
             if self.alignment == "monotonic":
                 return self.meet(
                     query, key, value, mask, return_scores, dropout_rate
                 )
-            scores = self.scores(query, key, mask) * gaussian(distance, window)
+            scores = self.scores(query, key, mask) * gaussian(square, window)
             read = dropout(scores, dropout_rate, self.seed_generator)
             output = ops.matmul(ops.cast(read, value.dtype), value)
             return output, ops.cast(scores, value.dtype)
 
         # Up to a few windows, one product is faster than cutting them out.
-        size = key.shape[1]
-        if checks.known(size):
-            short = size <= 4 * (2 * window + 1)
+        if checks.known(*shape):
+            short = math.prod(shape) <= 4 * (2 * window + 1) ** len(shape)
         else:  # An export of JAX cannot fit a window into an unknown source.
             short = keras.backend.backend() == "jax"
         if positions is None and not (short or return_scores):
@@ -308,8 +349,9 @@ class LocalAttention(LuongScores):
             return output, None
         if positions is None:
             short = True
-            positions = ops.arange(ops.shape(query)[1], dtype="float32")[None]
-        arguments = (query, key, value, positions, window)
+            positions = ops.arange(ops.shape(query)[1], dtype="float32")
+            positions = positions[None, :, None]
+        arguments = (query, key, value, positions, window, shape)
         masks = (source_mask, pair_mask, causal)
         if short:
             output, scores = whole_attention(attend, *arguments, *masks)
@@ -320,7 +362,8 @@ class LocalAttention(LuongScores):
         """Projects a source once, and counts its length for "predictive".
 
         Args and returns as of every attention layer; the dict also holds
-        `length`, `(B,)` integers, if positions are predicted.
+        `length`, `(B, A)` integers, if positions are predicted: one for each
+        axis of a grid, and one of a sequence.
         """
         memory = super().memory(value, key, mask)
         if self.alignment == "monotonic":
@@ -336,9 +379,9 @@ class LocalAttention(LuongScores):
         return {"position": ops.zeros((batch,), dtype="int32")}
 
     def step_spec(self, batch, length):
-        extras = {
-            "position": keras.KerasTensor((batch,), self._position_dtype())
-        }
+        axes = (len(self.grid_shape),) if self.grid_shape else ()
+        position = keras.KerasTensor((batch, *axes), self._position_dtype())
+        extras = {"position": position}
         if self.alignment == "predictive":
             return extras, {}
         return extras, {"position": keras.KerasTensor((batch,), "int32")}
@@ -357,15 +400,15 @@ class LocalAttention(LuongScores):
 
         Returns:
             A tuple of context `(B, .)` or `(B, K, .)`, the new state, and
-            extras: `position` `(B,)` or `(B, K)`, and `scores` `(B, S)` or
-            `(B, K, S)` if asked for.
+            extras: `position` `(B,)` or `(B, K)`, with an axis more on a
+            grid, and `scores` `(B, S)` or `(B, K, S)` if asked for.
         """
         query, single = self._step_query(query, memory)
         if self.alignment == "predictive":
-            positions = self.predict(query, memory["length"])  # (B, K)
+            positions = self.predict(query, memory["length"])  # (B, K, A)
         else:
             position = self._state_position(query, state)
-            positions = ops.reshape(position, (-1, ops.shape(query)[1]))
+            positions = ops.reshape(position, (-1, ops.shape(query)[1], 1))
             positions = ops.cast(positions, self._position_dtype())
             state = {"position": position + 1}
         context, scores = self.read_windows(
@@ -376,7 +419,9 @@ class LocalAttention(LuongScores):
             memory.get("mask"),
             return_scores=return_attention_scores,
         )
-        extras = {"position": positions}
+        extras = {
+            "position": positions if self.grid_shape else positions[..., 0]
+        }
         if return_attention_scores:
             extras["scores"] = scores
         return self._step_result(context, extras, single, state)
@@ -400,9 +445,22 @@ class LocalAttention(LuongScores):
             )
         return position
 
+    def check_shapes(self, query_shape, value_shape, key_shape=None):
+        super().check_shapes(query_shape, value_shape, key_shape)
+        shape = self.grid_shape
+        if shape and not agree(value_shape[1], math.prod(shape)):
+            raise ValueError(
+                "`value` must have one position for each place of the grid, "
+                f"{' x '.join(map(str, shape))} = {math.prod(shape)}. "
+                f"Received: grid_shape={shape}, value shape "
+                f"{tuple(value_shape)}. Pass the sizes of the grid that "
+                "`value` was flattened from."
+            )
+
     def get_config(self):
         return {
             **super().get_config(),
             "window": self.window,
             "alignment": self.alignment,
+            "grid_shape": self.grid_shape,
         }

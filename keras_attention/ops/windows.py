@@ -1,5 +1,8 @@
 """Attention that reads a window of the source around a position.
 
+A source is a sequence, or a grid that is flattened row by row. Its `shape`
+has a size for each of its A axes, and a window reaches as far on every axis.
+
 Two ways with one result, each built on an attention given as a function:
 
 - `whole_attention` computes all pairs and masks those outside of a window:
@@ -9,6 +12,8 @@ Two ways with one result, each built on an attention given as a function:
 
 For windows around t itself there is a third, `bands.banded_attention`.
 """
+
+import math
 
 from keras import ops
 
@@ -24,13 +29,37 @@ def source_length(mask):
     Returns:
         `(B,)` int32; 0 where nothing may be read.
     """
-    ends = ops.arange(1, ops.shape(mask)[1] + 1, dtype="int32")
-    return ops.max(ends * ops.cast(mask, "int32"), axis=-1)
+    return source_lengths(mask, (ops.shape(mask)[1],))[:, 0]
 
 
-def gaussian(distance, window):
-    """`exp(-distance^2 / (2 sigma^2))` with `sigma = window / 2`."""
-    return ops.exp(-2.0 * ops.square(distance / window))
+def source_lengths(mask, shape):
+    """Where each source ends on each axis: its last readable place + 1.
+
+    Args:
+        mask: `(B, S)` booleans.
+        shape: Sizes of the source's axes.
+
+    Returns:
+        `(B, A)` int32; 0 where nothing may be read.
+    """
+    grid = ops.reshape(ops.cast(mask, "int32"), (-1, *shape))
+    lengths = []
+    for axis, size in enumerate(shape, start=1):
+        ends = ops.arange(1, size + 1, dtype="int32")
+        ends = ops.reshape(ends, (-1, *[1] * (len(shape) - axis)))
+        places = tuple(range(1, len(shape) + 1))
+        lengths.append(ops.max(grid * ends, axis=places))
+    return ops.stack(lengths, axis=-1)
+
+
+def gaussian(square, window):
+    """`exp(-distance^2 / (2 sigma^2))` with `sigma = window / 2`.
+
+    Args:
+        square: Squared distances; over axes, their sum.
+        window: How far the window reaches to either side.
+    """
+    return ops.exp(-2.0 / window**2 * square)
 
 
 def whole_attention(
@@ -40,6 +69,7 @@ def whole_attention(
     value,
     positions,
     window,
+    shape,
     source_mask=None,
     pair_mask=None,
     causal=False,
@@ -50,12 +80,12 @@ def whole_attention(
         Output `(B, T, ...)` and scores `(B, T, S)` or None, as `attend`
         returned them.
     """
-    columns = ops.arange(ops.shape(key)[1], dtype="int32")[None, None]
-    mask, distance = _window(columns, positions, window, causal)
+    axes = [ops.arange(size, dtype="int32")[None, None] for size in shape]
+    mask, square = _window(axes, positions, window, shape, causal)
     if source_mask is not None:
         source_mask = source_mask[:, None]
     mask = both(both(mask, source_mask), pair_mask)
-    return attend(query, key, value, mask, distance)
+    return attend(query, key, value, mask, square)
 
 
 def gathered_attention(
@@ -65,27 +95,29 @@ def gathered_attention(
     value,
     positions,
     window,
+    shape,
     source_mask=None,
     pair_mask=None,
     causal=False,
     return_scores=False,
 ):
-    """Lets query t read the positions s with `|s - positions[t]| <= window`.
+    """Lets query t read the places within `window` of `positions[t]`.
 
-    No work depends on the length of the source, unless scores are asked for
+    No work depends on the size of the source, unless scores are asked for
     or a gradient flows back to `key` and `value`, which has their size.
 
     Args:
-        attend: `attend(query, key, value, mask, distance) -> (output,
-            scores)`, an attention called with `(B', 1, ...)`, `(B', W, ...)`,
-            `(B', W, ...)`, booleans and floats `s - position`
+        attend: `attend(query, key, value, mask, square) -> (output, scores)`,
+            an attention called with `(B', 1, ...)`, `(B', W, ...)`,
+            `(B', W, ...)`, booleans and squared distances to the position
             `(B', 1, W)`; returns `(B', 1, ...)` and `(B', 1, W)`. B' counts
             the queries of all examples, W is the size of a window.
         query: `(B, T, ...)`.
         key: `(B, S, ...)`.
         value: `(B, S, ...)`.
-        positions: `(B, T)` floats, any real numbers.
+        positions: `(B, T, A)` floats, any real numbers.
         window: How far a window reaches to either side, an int.
+        shape: Sizes of the source's axes; their product is S.
         source_mask: `(B, S)` booleans, True = may be read.
         pair_mask: `(B or 1, T or 1, S)` booleans.
         causal: Whether query t reads positions 0 to t only.
@@ -94,9 +126,9 @@ def gathered_attention(
     Returns:
         Output `(B, T, ...)`, and scores `(B, T, S)` or None.
     """
-    length = ops.shape(key)[1]
-    columns = window_columns(positions, window, length)  # (B, T, W)
-    mask, distance = _window(columns, positions, window, causal)
+    axes = window_axes(positions, window, shape)
+    columns = flat_columns(axes, shape)  # (B, T, W)
+    mask, square = _window(axes, positions, window, shape, causal)
     size = ops.shape(columns)
     if source_mask is not None:
         readable = ops.reshape(take_windows(source_mask, columns), size)
@@ -109,53 +141,93 @@ def gathered_attention(
         take_windows(key, columns),
         take_windows(value, columns),
         ops.reshape(mask, (-1, 1, size[2])),
-        ops.reshape(distance, (-1, 1, size[2])),
+        ops.reshape(square, (-1, 1, size[2])),
     )
     output = ops.reshape(output, (-1, size[1], *output.shape[2:]))
     if not return_scores:
         return output, None
-    scores = ops.reshape(scores, size)
-    return output, spread_windows(scores, columns, length)
+    return output, spread_windows(ops.reshape(scores, size), axes, shape)
 
 
-def _window(columns, positions, window, causal):
-    """Which columns are in a window, and how far from its center.
+def _window(axes, positions, window, shape, causal):
+    """Which places are in a window, and how far from its center.
 
     Args:
-        columns: `(B, T, W)` ints, or axes of 1.
-        positions: `(B, T)` floats.
+        axes: `(B, T, W_a)` ints for each axis, or leading axes of 1.
+        positions: `(B, T, A)` floats.
         window: How far a window reaches to either side.
+        shape: Sizes of the source's axes.
         causal: Whether query t reads positions 0 to t only.
-    """
-    distance = ops.cast(columns, positions.dtype) - positions[:, :, None]
-    mask = ops.abs(distance) <= window
-    if causal:
-        rows = ops.arange(ops.shape(positions)[1], dtype="int32")
-        mask = ops.logical_and(mask, columns <= rows[:, None])
-    return mask, distance
-
-
-def window_columns(positions, window, length):
-    """The positions s that can lie in `|s - p| <= window`, for every p.
-
-    Args:
-        positions: `(B, T)` floats p; any real numbers.
-        window: How far a window reaches to either side, an int.
-        length: S, the size of the source.
 
     Returns:
-        `(B, T, W)` int32, W = min(2 * window + 1, S): consecutive numbers in
-        [0, S). They hold every position of the window that exists; some may
-        lie outside of it, so compare distances before reading.
+        Booleans and squared distances `(B, T, W)`.
     """
-    width = 2 * window + 1
-    if isinstance(length, int):
-        width = min(width, length)
-    else:
-        width = ops.minimum(width, length)
-    first = ops.cast(ops.ceil(positions - window), "int32")
-    first = ops.maximum(ops.minimum(first, length - width), 0)
-    return first[:, :, None] + ops.arange(width, dtype="int32")
+    distances = [
+        ops.cast(places, positions.dtype) - positions[:, :, axis, None]
+        for axis, places in enumerate(axes)
+    ]
+    mask = _cross([ops.abs(x) <= window for x in distances], ops.logical_and)
+    if causal:
+        rows = ops.arange(ops.shape(positions)[1], dtype="int32")
+        columns = flat_columns(axes, shape)
+        mask = ops.logical_and(mask, columns <= rows[:, None])
+    return mask, _cross([ops.square(x) for x in distances], ops.add)
+
+
+def _cross(axes, combine):
+    """Joins what each axis says of its places to what is said of all pairs.
+
+    Args:
+        axes: `(B, T, W_a)` for each axis.
+        combine: Takes two tensors.
+
+    Returns:
+        `(B, T, W)`, W the product of the W_a, the last axis the fastest.
+    """
+    first, *others = axes
+    for other in others:
+        pairs = combine(first[..., None], other[:, :, None])
+        batch, length, *sizes = ops.shape(pairs)
+        first = ops.reshape(pairs, (batch, length, math.prod(sizes)))
+    return first
+
+
+def window_axes(positions, window, shape):
+    """The places that can lie within `window` of every position, by axis.
+
+    Args:
+        positions: `(B, T, A)` floats p; any real numbers.
+        window: How far a window reaches to either side, an int.
+        shape: Sizes of the source's axes.
+
+    Returns:
+        For each axis `(B, T, W_a)` int32, W_a = min(2 * window + 1, size):
+        consecutive numbers in [0, size). They hold every place of the window
+        that exists; some may lie outside of it, so compare distances before
+        reading.
+    """
+    axes = []
+    for axis, size in enumerate(shape):
+        width = 2 * window + 1
+        if isinstance(size, int):
+            width = min(width, size)
+        else:
+            width = ops.minimum(width, size)
+        first = ops.cast(ops.ceil(positions[..., axis] - window), "int32")
+        first = ops.maximum(ops.minimum(first, size - width), 0)
+        axes.append(first[:, :, None] + ops.arange(width, dtype="int32"))
+    return axes
+
+
+def flat_columns(axes, shape):
+    """Where places of a grid lie once it is flattened: `(B, T, W)` ints.
+
+    Args:
+        axes: `(B, T, W_a)` ints for each axis, as of `window_axes`.
+        shape: Sizes of the source's axes.
+    """
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    return _cross([x * n for x, n in zip(axes, strides, strict=True)], ops.add)
 
 
 def take_windows(x, columns):
@@ -179,19 +251,23 @@ def take_windows(x, columns):
     )
 
 
-def spread_windows(scores, columns, length):
+def spread_windows(scores, axes, shape):
     """Puts the scores of windows back in their places.
 
     Args:
         scores: `(B, T, W)`.
-        columns: `(B, T, W)` consecutive positions, as of `window_columns`.
-        length: S.
+        axes: `(B, T, W_a)` consecutive places, as of `window_axes`.
+        shape: Sizes of the source's axes.
 
     Returns:
         `(B, T, S)`, 0 outside the windows.
     """
-    width = ops.shape(columns)[2]
-    place = ops.arange(length, dtype="int32") - columns[:, :, :1]
-    inside = ops.logical_and(place >= 0, place < width)
-    place = ops.maximum(ops.minimum(place, width - 1), 0)
-    return ops.where(inside, ops.take_along_axis(scores, place, axis=-1), 0.0)
+    widths = [ops.shape(places)[2] for places in axes]
+    inside, nearest = [], []
+    for places, width, size in zip(axes, widths, shape, strict=True):
+        place = ops.arange(size, dtype="int32") - places[:, :, :1]
+        inside.append(ops.logical_and(place >= 0, place < width))
+        nearest.append(ops.maximum(ops.minimum(place, width - 1), 0))
+    place = flat_columns(nearest, widths)  # (B, T, S)
+    found = ops.take_along_axis(scores, place, axis=-1)
+    return ops.where(_cross(inside, ops.logical_and), found, 0.0)

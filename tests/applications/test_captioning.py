@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -297,6 +299,7 @@ def test_every_recipe_goes_together(name):
     [
         ("shapes_channel_spatial", ["image_size=32", "attention_dim=8"]),
         ("shapes_transformer", ["image_size=32"]),
+        ("shapes_window", ["image_size=32", "attention_dim=8"]),
     ],
 )
 def test_other_captioners_are_trained_scored_and_read_back(
@@ -404,6 +407,8 @@ def copy_run(smoke, folder, seed=0, factor=1.0, **changes):
     metrics = read_metrics(folder)
     metrics["results"]["iid"]["expectation"]["exact"] = 0.5 * factor
     metrics["cost"]["training_cpu_seconds_per_step"] = 0.03
+    for log, loss in zip(metrics["history"], (9, 4 * factor, 1), strict=False):
+        log["val_loss"] = loss
     folders.write_json(folder / "metrics.json", metrics)
     return folder
 
@@ -425,6 +430,12 @@ def test_seeds_of_a_recipe_are_one_line(smoke, tmp_path, capsys):
         "| `smoke` | expectation | 2 | 0.375 ± 0.177 | 30.0 ± 0.0 |",
         "| `smoke dropout=0.1` | expectation | 1 | 0.500 | 30.0 |",
     ]
+    compare.main([*map(str, made), *arguments, "--reach", "2", "--reach", "0"])
+    lines = capsys.readouterr().out.splitlines()
+    assert "exact | steps to val_loss 2 | steps to val_loss 0 |" in lines[0]
+    # The third of the epochs of 40 steps, and of the second seed the second.
+    assert "| 0.375 ± 0.177 | 100 ± 28 |  | 30.0 ± 0.0 |" in lines[2]
+    assert "| 0.500 | 120 |  | 30.0 |" in lines[3]
     again = copy_run(smoke, tmp_path / "again")
     text = refusal(capsys, compare.main, made[0], again)
     assert "a second one with seed 0" in text
@@ -442,7 +453,7 @@ TAPPED = "preset=sca_cnn_small", "attention=channel", "taps=relu_3"
     [
         (["--recipe", "x"], "The recipes are demo, smoke, grid_soft"),
         (["--set", "step=3"], "one is changed by field=value"),
-        (["--set", "attention=loud"], "one of soft, hard, marginal, mean"),
+        (["--set", "attention=loud"], "one of soft, hard, marginal, window"),
         (["--set", "num_samples=3"], "Only REINFORCE has rewards"),
         (["--set", "semi_sampling=0.5"], "Only hard attention draws"),
         (["--set", "steps=50"], "a multiple of `steps_per_epoch`"),
@@ -460,6 +471,7 @@ TAPPED = "preset=sca_cnn_small", "attention=channel", "taps=relu_3"
         (["--recipe", "named_small", "--tsv", "a.tsv"], "a.tsv, where there"),
         (["--features", "f"], "Leave it out"),
         (["--set", "attention=channel"], "of a show_attend_tell must be one"),
+        (["--set", "window=2"], "Only a window has a size"),
         (["--set", "taps=relu_3"], "no other captioner does"),
         (["--set", *TAPPED], "An SCA-CNN looks at pictures"),
         (["--set", *TAPPED, "taps=None"], "Add --set taps=relu_3"),
@@ -521,6 +533,18 @@ def test_captions_need_a_run_with_an_encoder_and_files(
     assert "Received: --overlay a.xyz" in text
     text = refusal(capsys, caption.main, tmp_path, one)
     assert "must hold the recipe.json" in text
+
+
+def test_threads_are_limited_before_a_backend_is_imported(tmp_path):
+    (tmp_path / "a.png").touch()
+    module = "applications.captioning.caption"
+    arguments = (tmp_path, tmp_path / "a.png", "--threads", "1", "--overlay")
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments, tmp_path / "b.png"],
+        capture_output=True,
+        text=True,
+    )
+    assert "must hold the recipe.json" in " ".join(done.stderr.split())
 
 
 def test_captions_that_changed_are_not_scored(named, pictures, capsys):

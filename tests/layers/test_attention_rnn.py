@@ -220,6 +220,12 @@ def attentions():
         lambda: layers.LocalAttention(1, "predictive", "general"),
     )
     yield (
+        "predictive on a grid",
+        lambda: layers.LocalAttention(
+            1, "predictive", "general", grid_shape=(S, 1)
+        ),
+    )
+    yield (
         "raffel",
         lambda: layers.MonotonicAttention(U, initial_score_bias=-0.5),
     )
