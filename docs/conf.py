@@ -64,6 +64,9 @@ intersphinx_mapping = write_inventories(
     Path(__file__).parents[1] / "build" / "inventories"
 )
 
+# An annotation's base class, which has no page.
+nitpick_ignore = [("py:class", "keras_attention.layers.attention.Attention")]
+
 # === Mathematics ===
 # Rendered while building where Node.js is there, by the reader's browser
 # where it is not; style and fonts are ours in both cases.
