@@ -45,6 +45,13 @@ def attributes_by_picture(folder, about):
         ) from None
 
 
+def words_of(name):
+    """The words of a name as a captioner writes them, in lower case."""
+    from keras_attention.data import split_words
+
+    return tuple(split_words(name.lower()))
+
+
 def score(examples, texts, named, attributes):
     """Shares of captions that are right, in all and by attribute.
 
@@ -61,12 +68,10 @@ def score(examples, texts, named, attributes):
         Numbers by name, of an attribute over the pictures that have it, of
         the tone over all: without one, skin is yellow.
     """
-    from keras_attention.data import split_words
-
     found = {name: [] for name in ("exact", *ATTRIBUTES)}
     for example, text in zip(examples, texts, strict=True):
         shown = attributes[example.name]
-        said = named.get(tuple(split_words(text)), {})
+        said = named.get(words_of(text), {})
         found["exact"].append(said == shown)
         for name in ATTRIBUTES:
             if shown[name] or name == "tone":
@@ -79,8 +84,6 @@ def score(examples, texts, named, attributes):
 
 def score_run(run, sources, folder):
     """Scores of a run, by part."""
-    from keras_attention.data import split_words
-
     about, _ = runs.read_finished(folder)
     attributes = attributes_by_picture(folder, about)
     runs.check_unchanged(about)
@@ -90,7 +93,7 @@ def score_run(run, sources, folder):
         for part in ("train", *PARTS.values())
     }
     named = {
-        tuple(split_words(x.captions[0])): attributes[x.name]
+        words_of(x.captions[0]): attributes[x.name]
         for examples in parts.values()
         for x in examples
     }

@@ -130,13 +130,13 @@ def test_the_reader_of_karpathy_reads_what_is_written(folder, tmp_path):
 
 
 def test_a_caption_says_what_the_picture_of_that_name_shows():
-    names = ["woman cook: dark skin tone", "man cook", "man: red hair"]
+    names = ["woman Santa: dark skin tone", "man Santa", "man: red hair"]
     attributes = {
         f"{i}.png": emoji.attributes_of(name) for i, name in enumerate(names)
     }
     named = {
-        tuple(split_words(x)): emoji.attributes_of(x)
-        for x in (*names, "man cook: dark skin tone")
+        emoji_scores.words_of(x): emoji.attributes_of(x)
+        for x in (*names, "man Santa: dark skin tone")
     }
     examples = [
         CaptionedImage("", (name,), name=f"{i}.png")
@@ -144,7 +144,7 @@ def test_a_caption_says_what_the_picture_of_that_name_shows():
     ]
     found = emoji_scores.score(
         examples,
-        ["man cook: dark skin tone", "man cook", "man: red skin hair"],
+        ["man santa: dark skin tone", "man santa", "man: red skin hair"],
         named,
         attributes,
     )
