@@ -38,6 +38,7 @@ extensions = [
     "docs.extensions.docstrings",
     "docs.extensions.examples",
     "docs.extensions.figures",
+    "docs.extensions.lines",
     "docs.extensions.measured",
     "docs.extensions.pages",
 ]
@@ -62,6 +63,9 @@ napoleon_use_rtype = False
 intersphinx_mapping = write_inventories(
     Path(__file__).parents[1] / "build" / "inventories"
 )
+
+# An annotation's base class, which has no page.
+nitpick_ignore = [("py:class", "keras_attention.layers.attention.Attention")]
 
 # === Mathematics ===
 # Rendered while building where Node.js is there, by the reader's browser

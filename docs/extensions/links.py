@@ -19,6 +19,7 @@ KERAS_PAGES = {
     "keras.Layer": "layers/base_layer/",
     "keras.Model": "models/model/",
     "keras.Sequential": "models/sequential/",
+    "keras.applications": "applications/",
     "keras.callbacks.Callback": "callbacks/base_callback/",
     "keras.callbacks.BackupAndRestore": "callbacks/backup_and_restore/",
     "keras.callbacks.EarlyStopping": "callbacks/early_stopping/",
