@@ -83,7 +83,12 @@ html_theme_options = {
     "navigation_with_keys": False,
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": {"**": ["page-toc"], "support": []},
+    # Two columns of code, or many of a table, want the page's whole width.
+    "secondary_sidebar_items": {
+        "**": ["page-toc"],
+        "migrate/*": [],
+        "support": [],
+    },
 }
 html_sidebars = {"index": [], "install": [], "support": []}
 copybutton_prompt_text = r">>> |\.\.\. "
