@@ -19,21 +19,49 @@ LINK = re.compile(r"\{doc\}`(?:[^`<]*<)?([^`<>]+)>?`")
 OLD_AND_NEW = ("python", "py")
 
 # The public names of the last tensorflow_addons, 0.23.
-SEQ2SEQ = """
-    AttentionMechanism AttentionWrapper AttentionWrapperState BahdanauAttention
-    BahdanauMonotonicAttention BaseDecoder BasicDecoder BasicDecoderOutput
-    BeamSearchDecoder BeamSearchDecoderOutput BeamSearchDecoderState
-    CustomSampler Decoder FinalBeamSearchDecoderOutput GreedyEmbeddingSampler
-    InferenceSampler LuongAttention LuongMonotonicAttention
-    SampleEmbeddingSampler Sampler ScheduledEmbeddingTrainingSampler
-    ScheduledOutputTrainingSampler SequenceLoss TrainingSampler dynamic_decode
-    gather_tree gather_tree_from_array hardmax monotonic_attention
-    safe_cumprod sequence_loss tile_batch
-""".split()
-KERAS_HUB = """
-    AlibiBias CachedMultiHeadAttention PositionEmbedding RotaryEmbedding
-    SinePositionEncoding TransformerDecoder TransformerEncoder
-""".split()
+SEQ2SEQ = [
+    "AttentionMechanism",
+    "AttentionWrapper",
+    "AttentionWrapperState",
+    "BahdanauAttention",
+    "BahdanauMonotonicAttention",
+    "BaseDecoder",
+    "BasicDecoder",
+    "BasicDecoderOutput",
+    "BeamSearchDecoder",
+    "BeamSearchDecoderOutput",
+    "BeamSearchDecoderState",
+    "CustomSampler",
+    "Decoder",
+    "FinalBeamSearchDecoderOutput",
+    "GreedyEmbeddingSampler",
+    "InferenceSampler",
+    "LuongAttention",
+    "LuongMonotonicAttention",
+    "SampleEmbeddingSampler",
+    "Sampler",
+    "ScheduledEmbeddingTrainingSampler",
+    "ScheduledOutputTrainingSampler",
+    "SequenceLoss",
+    "TrainingSampler",
+    "dynamic_decode",
+    "gather_tree",
+    "gather_tree_from_array",
+    "hardmax",
+    "monotonic_attention",
+    "safe_cumprod",
+    "sequence_loss",
+    "tile_batch",
+]
+KERAS_HUB = [
+    "AlibiBias",
+    "CachedMultiHeadAttention",
+    "PositionEmbedding",
+    "RotaryEmbedding",
+    "SinePositionEncoding",
+    "TransformerDecoder",
+    "TransformerEncoder",
+]
 KERAS = [name for name in dir(keras.layers) if name.endswith("Attention")]
 
 
