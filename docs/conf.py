@@ -70,6 +70,7 @@ katex_prerender = shutil.which("node") is not None
 katex_css_path = "katex/katex.min.css"
 
 # === Look ===
+MIGRATE = Path(__file__).parent.glob("migrate/*.md")
 html_theme = "pydata_sphinx_theme"
 html_title = "keras_attention"
 html_static_path = ["_static"]
@@ -84,11 +85,8 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
     # Two columns of code, or many of a table, want the page's whole width.
-    "secondary_sidebar_items": {
-        "**": ["page-toc"],
-        "migrate/*": [],
-        "support": [],
-    },
+    "secondary_sidebar_items": {"**": ["page-toc"], "support": []}
+    | {f"migrate/{path.stem}": [] for path in MIGRATE},
 }
 html_sidebars = {"index": [], "install": [], "support": []}
 copybutton_prompt_text = r">>> |\.\.\. "
