@@ -74,6 +74,7 @@ katex_prerender = shutil.which("node") is not None
 katex_css_path = "katex/katex.min.css"
 
 # === Look ===
+MIGRATE = Path(__file__).parent.glob("migrate/*.md")
 html_theme = "pydata_sphinx_theme"
 html_title = "keras_attention"
 html_static_path = ["_static"]
@@ -87,7 +88,9 @@ html_theme_options = {
     "navigation_with_keys": False,
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": {"**": ["page-toc"], "support": []},
+    # Two columns of code, or many of a table, want the page's whole width.
+    "secondary_sidebar_items": {"**": ["page-toc"], "support": []}
+    | {f"migrate/{path.stem}": [] for path in MIGRATE},
 }
 html_sidebars = {"index": [], "install": [], "support": []}
 copybutton_prompt_text = r">>> |\.\.\. "

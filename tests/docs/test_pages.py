@@ -39,6 +39,19 @@ def test_a_wrong_output_is_a_mistake(tmp_path, monkeypatch):
     assert unsaid.endswith("Received:\nunsaid\n")
 
 
+def test_old_code_is_run_where_it_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(examples, "DOCS", tmp_path / "docs")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```py\nx = 1\nprint(x)\n```\n```text\n1\n```\n"
+        "```python\ny = 2\n```\n"
+        "```py\nprint(x + y)\n```\n```text\n4\n```\n"
+    )
+    assert not examples.mistakes(page)
+    (wrong,) = examples.mistakes(page, ("python", "py"))
+    assert "4\nReceived:\n3" in wrong
+
+
 def test_an_example_that_fails_tells_the_line_of_the_page(
     tmp_path, monkeypatch
 ):
