@@ -94,8 +94,7 @@ def names_of(line, language, where):
     except json.JSONDecodeError as error:
         problem = repr(error)
     except (KeyError, TypeError):
-        known = names if isinstance(names, dict) else "no object"
-        problem = f"{', '.join(known)}" if known != "no object" else known
+        problem = ", ".join(names) if isinstance(names, dict) else "no object"
     raise ValueError(
         f"Each line must have names in the languages en and {language}. "
         f"Received: {problem} ({where})."
