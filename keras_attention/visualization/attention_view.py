@@ -95,8 +95,8 @@ def checked_side(given, name):
         )
     all_finite(pictures, "pictures")
     axes = AXES[4 - pictures.ndim :]
-    grid = checks.sizes(tuple(given.grid_shape), "grid_shape", axes)
-    grid = (1,) * (3 - len(grid)) + grid
+    *times, rows, columns = checks.sizes(given.grid_shape, "grid_shape", axes)
+    grid = times[0] if times else 1, rows, columns
     pictures = pictures.reshape(-1, *pictures.shape[-3:])
     if len(pictures) % grid[0]:
         raise ValueError(

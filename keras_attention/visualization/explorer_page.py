@@ -22,10 +22,8 @@ PAGE = Template("""<!doctype html>
   }
   figure { margin: 0; display: flex; flex-direction: column; gap: 0.5rem; }
   .wide { grid-column: 1 / -1; max-width: 60rem; }
-  .sides { display: grid; gap: 0.5rem 1.5rem; }
-  .abreast {
-    grid-template-columns: repeat(auto-fit, minmax(min(14rem, 100%), 1fr));
-  }
+  .sides { display: grid; gap: 0.5rem min(3vw, 1.5rem); }
+  .abreast { grid-template-columns: 1fr 1fr; align-items: end; }
   .label { margin: 0; font-size: 0.9rem; font-weight: bold; }
   .strip {
     display: grid; gap: 0.25rem; cursor: crosshair;
@@ -65,7 +63,9 @@ $figures
 <script>
   const TOLD = 3;  // of what is read, in words
   function decoded(text, Numbers) {
-    const bytes = Uint8Array.from(atob(text), (x) => x.charCodeAt(0));
+    const letters = atob(text), bytes = new Uint8Array(letters.length);
+    // Millions: `Uint8Array.from` takes a second.
+    for (let i = 0; i < bytes.length; i++) bytes[i] = letters.charCodeAt(i);
     return new Numbers(bytes.buffer);
   }
   // down (height, rows) times scores (rows, columns) times across, which is
