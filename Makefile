@@ -122,7 +122,8 @@ bench: $(VENV)/.bench
 
 # Warnings are errors, and so is a picture that a page asks another host for.
 docs: $(VENV)/.docs
-	rm -rf site
+	@# The gallery is kept by its scripts alone, not by the library they run.
+	rm -rf site docs/gallery
 	KERAS_BACKEND=tensorflow $(BIN)/sphinx-build -n -W --keep-going -E -q -d build/doctrees docs site
 	KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3 \
 		$(BIN)/python tools/check_site.py site
@@ -137,6 +138,6 @@ support: $(VENV)/.test
 	$(BIN)/python -m docs.supported
 
 clean:
-	rm -rf $(VENV) build dist site docs/images/api .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist site docs/gallery docs/images/api .pytest_cache .ruff_cache .import_linter_cache
 	find keras_attention applications benchmarks docs tests tools \
 		-name __pycache__ -type d -prune -exec rm -rf {} +

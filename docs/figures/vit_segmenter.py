@@ -16,9 +16,17 @@ SIZE, SHOWN = 24, 6
 def learn(model, learning_rate, epochs):
     images, masks = synthetic.shapes(1500, seed=0, size=SIZE)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(learning_rate), loss, jit_compile=False)
+    model.compile(
+        keras.optimizers.Adam(learning_rate),
+        loss,
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
     pixels = model.image_processor(images)
-    model.fit(pixels, masks, batch_size=25, epochs=epochs, verbose=0)
+    history = model.fit(pixels, masks, batch_size=25, epochs=epochs, verbose=0)
+    accuracy = history.history["accuracy"][-1]
+    if accuracy < 0.9:
+        raise RuntimeError(f"{accuracy:.0%} of the pixels are right.")
 
 
 def draw():

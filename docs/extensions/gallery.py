@@ -1,0 +1,102 @@
+"""The gallery: its order, and how its figures are kept.
+
+Scripts of `docs/examples/` are run by sphinx-gallery. A cell shows a figure as
+a notebook's does, by naming it last; the comment right above that line is what
+the picture tells those who do not see it.
+"""
+
+import ast
+import re
+from pathlib import Path
+
+from docs.extensions.figures import DOCS, STYLE
+
+EXAMPLES = DOCS / "examples"
+IMAGES = DOCS / "gallery" / "images"
+THUMBNAIL = re.compile(r"^# sphinx_gallery_thumbnail_number = (\d)$", re.M)
+# As a reader goes through them: words, then places, then frames.
+ORDER = (
+    "plot_crossings.py",
+    "plot_windows.py",
+    "plot_caption.py",
+    "plot_glimpses.py",
+    "plot_channels.py",
+    "plot_rollout.py",
+    "plot_video.py",
+)
+
+
+def setup(app):
+    app.setup_extension("sphinx_gallery.gen_gallery")
+    app.connect("builder-inited", crop_thumbnails)  # after it has run
+    return {"parallel_read_safe": True}
+
+
+def scripts():
+    return sorted(EXAMPLES.glob("*.py"))
+
+
+def by_hand(path):
+    """Where a script stands; one that is not listed is an error."""
+    return ORDER.index(Path(path).name)
+
+
+def reset(gallery_conf, name):
+    """Before each script: its figures look like the site's others."""
+    import matplotlib
+
+    matplotlib.rcParams.update(matplotlib.rcParamsDefault)
+    matplotlib.rcParams.update(STYLE)
+
+
+def scrape(block, block_vars, gallery_conf):
+    """Saves the figure that a cell shows, and returns how it stands there.
+
+    sphinx-gallery's own scraper keeps what pyplot holds, which these are not.
+    """
+    from matplotlib.figure import Figure
+    from sphinx_gallery.scrapers import figure_rst
+
+    shown = block_vars["example_globals"].get("___")
+    if not isinstance(shown, Figure):
+        return ""
+    path = next(block_vars["image_path_iterator"])
+    shown.savefig(path)
+    return figure_rst([path], gallery_conf["src_dir"], described(block[1]))
+
+
+def described(cell):
+    """The comment right above the last line of a cell's code.
+
+    Raises:
+        ValueError: There is none.
+    """
+    lines = cell.splitlines()
+    found = []
+    for line in reversed(lines[: ast.parse(cell).body[-1].lineno - 1]):
+        if not line.startswith("#"):
+            break
+        found.insert(0, line.removeprefix("#").strip())
+    if not found:
+        raise ValueError(
+            "A comment must tell what a figure shows, right above the last "
+            f"line of its cell. Received:\n{cell}"
+        )
+    return " ".join(found)
+
+
+def crop_thumbnails(app):
+    """Cuts each thumbnail from the top left of its figure.
+
+    Whole figures are too small to show anything on a card.
+    """
+    from PIL import Image, ImageOps
+
+    size = app.config.sphinx_gallery_conf["thumbnail_size"]
+    for script in scripts():
+        chosen = THUMBNAIL.search(script.read_text("utf-8"))
+        number = int(chosen[1]) if chosen else 1
+        name = f"sphx_glr_{script.stem}"
+        with Image.open(IMAGES / f"{name}_{number:03}.png") as figure:
+            cut = ImageOps.fit(figure.convert("RGB"), size, centering=(0, 0))
+        cut.save(IMAGES / "thumb" / f"{name}_thumb.png")
