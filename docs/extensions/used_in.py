@@ -74,5 +74,5 @@ def _pattern(dotted):
         rf"(?<!\bkeras\.)\b{module}\.{name}\b"
         rf"|(?<![\w.]){name}\("
         rf"|`{name}`"
-        rf"|`[./]*(?:api/)?{link}(?:\.md)?`"
+        rf"|[`(][./]*(?:api/)?{link}(?:\.md)?[`)]"
     )
