@@ -123,6 +123,11 @@ def test_every_word_is_there_once_and_markup_in_it_is_text(saved):
     assert len(page.all("script")) == 3
 
 
+def test_a_token_that_is_a_space_can_be_seen(saved):
+    page = saved([words(queries=[" ", ""])])
+    assert [x["text"] for x in page.all("button")] == [*"xyz", *"␣␣"]
+
+
 def test_markup_in_titles_labels_notes_and_layers_is_text(saved):
     nasty = "</script><b>&\"'$x"
     page = saved(
