@@ -273,13 +273,12 @@ def _strip(side, name, smoothing):
     nearest = smoothing == "nearest"
     per_cell = 1 if nearest else PER_CELL
     times, rows, columns = side.grid
-    number = f"{rows} by {columns} cells"
-    if len(pixels) > 1:
-        number = f"{times} times of {number}"
+    number = [f"{times} times"] * (times > 1)
+    number += [f"{rows} by {columns} cells"] * (rows * columns > 1)
     return STRIP.substitute(
         one="one" if len(pixels) == 1 else "",
         name=name,
-        number=number,
+        number=" of ".join(number) or "one cell",
         grid=list(side.grid),
         down=_steps(enlarging(rows, per_cell * rows, smoothing), "<u2"),
         across=_steps(enlarging(columns, per_cell * columns, smoothing), "<u2"),

@@ -215,6 +215,11 @@ def test_pictures_are_those_that_were_given(saved):
         np.testing.assert_allclose(pixels, 255 * given, atol=0.5 + 1e-9)
     grids = [x["data-grid"] for x in page.all("div") if "data-grid" in x]
     assert grids == ["[1, 3, 4]", "[2, 2, 5]"]
+    labels = [x["aria-label"] for x in page.all("div") if "aria-label" in x]
+    assert [x.split(": ")[1].split(";")[0] for x in labels] == [
+        "3 by 4 cells",
+        "2 times of 2 by 5 cells",
+    ]
     assert [x["text"] for x in page.all("button")] == [
         *NASTY,
         "class",
