@@ -51,7 +51,6 @@ class Page(HTMLParser):
         if tag == "img" and not (attributes.get("alt") or "").strip():
             self.unnamed.append(attributes.get("src"))
 
-
     def feed_inner(self, text):
         inner = Page()
         inner.feed(text)
@@ -101,9 +100,10 @@ def check_links(site):
             anchor = unquote(parts.fragment)
             if not target.is_file():
                 yield f"{path}: links to {link}, which is not there"
-            elif anchor and target.suffix == ".html":
-                if anchor not in read(target).anchors:
-                    yield f"{path}: links to {link}: no such place on it"
+                continue
+            anchors = read(target).anchors if target.suffix == ".html" else ()
+            if anchor and anchors and anchor not in anchors:
+                yield f"{path}: links to {link}: no such place on it"
 
 
 def check_pictures(site):

@@ -2,10 +2,10 @@
 
     python tools/look_at_site.py site --pictures build/look
 
-An accessibility checker (axe, WCAG 2.1 A and AA) looks at each page, and at some of
-each kind in the dark as well. All fit a phone of 390 pixels and ask no other host.
-Search, copy buttons, the switch of the theme and the way from the keyboard are used.
-Screenshots of some pages are left for a person to look at.
+An accessibility checker (axe, WCAG 2.1 A and AA) looks at each page, and at some
+of each kind in the dark as well. All fit a phone of 390 pixels and ask no other
+host. Search, copy buttons, the switch of the theme and the way from the
+keyboard are used. Screenshots of some pages are left for a person to look at.
 """
 
 import argparse
@@ -157,7 +157,9 @@ def use(browser, home):
     page.locator("button.copybtn.success").first.wait_for()
 
     page.locator("button.theme-switch-button:visible").click()
-    page.locator(".theme-switch-container button", has_text="Dark").first.click()
+    page.locator(
+        ".theme-switch-container button", has_text="Dark"
+    ).first.click()
     theme = page.evaluate("document.documentElement.dataset.theme")
     expect(theme == "dark", "the theme switches to dark")
     return mistakes

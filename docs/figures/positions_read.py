@@ -58,9 +58,7 @@ def multi_head(**options):
 
 def space_time():
     """Which token moves which, in one block: four frames of four places."""
-    block = layers.SpaceTimeEncoderBlock(
-        2 * D, 2, factorization="dot_product"
-    )
+    block = layers.SpaceTimeEncoderBlock(2 * D, 2, factorization="dot_product")
     frames = STATES.astype("float64")
 
     def call(x):

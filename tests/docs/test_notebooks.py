@@ -30,7 +30,9 @@ def test_prose_is_kept_and_roles_are_spelt_out():
         "```{code-block} python\nshown\n```\n\n```{benchmarks}\nrows: a\n```\n"
     )
     first, code, last = notebooks.notebook(page)["cells"]
-    assert first["source"] == "# Page\n\nSee the guide, `x_y`\nand `FeedForward`."
+    assert (
+        first["source"] == "# Page\n\nSee the guide, `x_y`\nand `FeedForward`."
+    )
     assert code["source"] == "x = 1\nprint(x)"
     assert last["source"] == "Then:\n\n```python\nshown\n```"
 

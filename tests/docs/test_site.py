@@ -61,7 +61,8 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path):
 
 def test_a_picture_without_a_text_is_found(tmp_path):
     (tmp_path / "a.html").write_text(
-        '<img src="a.png" alt="A cat"><img src="b.png" alt=" "><img src="c.png">'
+        '<img src="a.png" alt="A cat"><img src="b.png" alt=" ">'
+        '<img src="c.png">'
     )
     found = [line.split()[1] for line in check_site.check_pictures(tmp_path)]
     assert found == ["b.png", "c.png"]
