@@ -96,7 +96,7 @@ def show(model, options, captions):
         for path, caption in zip(options.pictures, captions, strict=True)
     ]
     if options.page is not None:
-        pictures.visualization.save_caption_page(options.page, views)
+        pictures.save_page(model, views, options.page)
     if options.overlay is not None:
         pictures.draw_overlay(model, views[0], options.overlay)
 
