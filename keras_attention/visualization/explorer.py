@@ -34,6 +34,7 @@ from keras_attention.visualization.pages import as_base64, png_url
 from keras_attention.visualization.vision import TINY, stretched
 
 SMALL = 160  # pixels; what is smaller is enlarged pixel by pixel
+BLANK = "\N{OPEN BOX}"  # for a token that is a space
 PER_CELL = 4  # pixels of a smooth map; the browser enlarges it further
 
 
@@ -248,12 +249,15 @@ def _side(side, kind, label, name, smoothing):
     """The HTML of queries or keys."""
     label, name = html.escape(label), html.escape(name)
     words = "\n".join(
-        f'<button type="button">{html.escape(x)}</button>' for x in side.words
+        f'<button type="button">{html.escape(x if x.strip() else BLANK)}'
+        "</button>"
+        for x in side.words
     )
     return SIDE.substitute(
         kind=kind,
         label=f'<p class="label">{label}</p>\n' if label else "",
-        words=f'<p class="words" role="group" aria-label="{name}">\n{words}\n'
+        words=f'<p class="words" role="group" aria-label="{name}" '
+        f'dir="auto">\n{words}\n'
         "</p>\n"
         if words
         else "",
@@ -269,13 +273,12 @@ def _strip(side, name, smoothing):
     nearest = smoothing == "nearest"
     per_cell = 1 if nearest else PER_CELL
     times, rows, columns = side.grid
-    number = f"{rows} by {columns} cells"
-    if len(pixels) > 1:
-        number = f"{times} times of {number}"
+    number = [f"{times} times"] * (times > 1)
+    number += [f"{rows} by {columns} cells"] * (rows * columns > 1)
     return STRIP.substitute(
         one="one" if len(pixels) == 1 else "",
         name=name,
-        number=number,
+        number=" of ".join(number) or "one cell",
         grid=list(side.grid),
         down=_steps(enlarging(rows, per_cell * rows, smoothing), "<u2"),
         across=_steps(enlarging(columns, per_cell * columns, smoothing), "<u2"),

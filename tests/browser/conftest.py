@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+OURS = "file:", "data:", "about:", "blob:", "http://127.0.0.1:"
 NAMES = "chromium", "chromium-browser", "google-chrome"
 
 
@@ -28,13 +29,13 @@ def chromium():
 def visit(chromium):
     """Opens pages: `visit(path or address, **options of a context)`.
 
-    At the end of the test none may have asked for anything but files, or have
-    met an error.
+    At the end of the test none may have asked for anything but files and this
+    machine, or have met an error.
     """
     contexts, mistakes = [], []
 
     def open_page(target, **options):
-        context = chromium.new_context(offline=True, **options)
+        context = chromium.new_context(**options)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: mistakes.append(str(error)))
@@ -43,7 +44,7 @@ def visit(chromium):
         return page
 
     def asked(url):
-        if not url.startswith(("file:", "data:", "about:", "blob:")):
+        if not url.startswith(OURS):
             mistakes.append(f"asks for {url}")
 
     yield open_page

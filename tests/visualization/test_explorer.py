@@ -123,6 +123,11 @@ def test_every_word_is_there_once_and_markup_in_it_is_text(saved):
     assert len(page.all("script")) == 3
 
 
+def test_a_token_that_is_a_space_can_be_seen(saved):
+    page = saved([words(queries=[" ", ""])])
+    assert [x["text"] for x in page.all("button")] == [*"xyz", *"␣␣"]
+
+
 def test_markup_in_titles_labels_notes_and_layers_is_text(saved):
     nasty = "</script><b>&\"'$x"
     page = saved(
@@ -210,6 +215,11 @@ def test_pictures_are_those_that_were_given(saved):
         np.testing.assert_allclose(pixels, 255 * given, atol=0.5 + 1e-9)
     grids = [x["data-grid"] for x in page.all("div") if "data-grid" in x]
     assert grids == ["[1, 3, 4]", "[2, 2, 5]"]
+    labels = [x["aria-label"] for x in page.all("div") if "aria-label" in x]
+    assert [x.split(": ")[1].split(";")[0] for x in labels] == [
+        "3 by 4 cells",
+        "2 times of 2 by 5 cells",
+    ]
     assert [x["text"] for x in page.all("button")] == [
         *NASTY,
         "class",
