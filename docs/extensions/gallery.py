@@ -16,7 +16,7 @@ IMAGES = DOCS / "gallery" / "images"
 THUMBNAIL = re.compile(r"^# sphinx_gallery_thumbnail_number = (\d)$", re.M)
 # As a reader goes through them: words, then places, then frames.
 ORDER = (
-    "plot_crossings.py",
+    "plot_alignments.py",
     "plot_windows.py",
     "plot_caption.py",
     "plot_glimpses.py",
