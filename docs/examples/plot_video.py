@@ -61,8 +61,8 @@ visualization.plot_frames(videos, titles=answers)
 # What the answers are made of, through all blocks, over the frames. Look at the
 # first and the last frames: between them the glyph moves most.
 
-# The same rows; squares around the glyph are bright in the first frames, and in
-# the third row in the last too.
+# Three rows of eight noisy frames in which a glyph moves; squares around it are
+# bright in the first frames, and in the third row in the last ones too.
 visualization.plot_video_rollout(model, videos, titles=answers)
 
 # %%

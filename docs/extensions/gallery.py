@@ -14,6 +14,7 @@ from docs.extensions.figures import DOCS, STYLE
 EXAMPLES = DOCS / "examples"
 IMAGES = DOCS / "gallery" / "images"
 THUMBNAIL = re.compile(r"^# sphinx_gallery_thumbnail_number = (\d)$", re.M)
+CARD = re.compile(r"sphx_glr_(\w+)_thumb\.png$")
 # As a reader goes through them: words, then places, then frames.
 ORDER = (
     "plot_alignments.py",
@@ -29,6 +30,7 @@ ORDER = (
 def setup(app):
     app.setup_extension("sphinx_gallery.gen_gallery")
     app.connect("builder-inited", crop_thumbnails)  # after it has run
+    app.connect("doctree-read", tell_cards)
     return {"parallel_read_safe": True}
 
 
@@ -85,6 +87,26 @@ def described(cell):
     return " ".join(found)
 
 
+def told(script):
+    """What the figures of a script show, in their order."""
+    cells = script.read_text("utf-8").split("\n# %%\n")
+    return [described(cell) for cell in cells if ends_with_figure(cell)]
+
+
+def ends_with_figure(cell):
+    """Whether a cell's last line is a name, or a call of a `plot_` function."""
+    last = (ast.parse(cell).body or [None])[-1]
+    value = last.value if isinstance(last, ast.Expr) else None
+    function = getattr(getattr(value, "func", None), "attr", "")
+    return isinstance(value, ast.Name) or function.startswith("plot_")
+
+
+def on_card(script):
+    """The number of the figure that a script's card shows, from 1."""
+    chosen = THUMBNAIL.search(script.read_text("utf-8"))
+    return int(chosen[1]) if chosen else 1
+
+
 def crop_thumbnails(app):
     """Cuts each thumbnail from the top left of its figure.
 
@@ -94,9 +116,19 @@ def crop_thumbnails(app):
 
     size = app.config.sphinx_gallery_conf["thumbnail_size"]
     for script in scripts():
-        chosen = THUMBNAIL.search(script.read_text("utf-8"))
-        number = int(chosen[1]) if chosen else 1
         name = f"sphx_glr_{script.stem}"
-        with Image.open(IMAGES / f"{name}_{number:03}.png") as figure:
+        path = IMAGES / f"{name}_{on_card(script):03}.png"
+        with Image.open(path) as figure:
             cut = ImageOps.fit(figure.convert("RGB"), size, centering=(0, 0))
         cut.save(IMAGES / "thumb" / f"{name}_thumb.png")
+
+
+def tell_cards(app, doctree):
+    """Gives the picture of each card the text of its figure."""
+    from docutils import nodes
+
+    for image in doctree.findall(nodes.image):
+        found = CARD.search(image["uri"])
+        if found:
+            script = EXAMPLES / f"{found[1]}.py"
+            image["alt"] = told(script)[on_card(script) - 1]

@@ -19,21 +19,6 @@ def each(marks=()):
     ]
 
 
-def cells(script):
-    return re.split(r"^# %%\n", script.read_text("utf-8"), flags=re.M)
-
-
-def shows_figure(statement):
-    """Whether a cell's last statement is a figure."""
-    value = getattr(statement, "value", None)
-    if not isinstance(statement, ast.Expr):
-        return False
-    if isinstance(value, ast.Name):
-        return True
-    function = getattr(value, "func", None)
-    return getattr(function, "attr", "").startswith("plot_")
-
-
 def test_every_script_has_its_place():
     names = [script.name for script in gallery.scripts()]
     assert sorted(names, key=gallery.by_hand) == list(gallery.ORDER)
@@ -64,14 +49,9 @@ def test_a_script_is_short_and_stands_alone(script):
 
 @pytest.mark.parametrize("script", each())
 def test_each_figure_is_told_to_those_who_do_not_see_it(script):
-    told = [
-        gallery.described(cell)
-        for cell in cells(script)
-        if shows_figure((ast.parse(cell).body or [None])[-1])
-    ]
+    told = gallery.told(script)
     assert told and min(map(len, told)) > 40
-    chosen = gallery.THUMBNAIL.search(script.read_text("utf-8"))
-    assert chosen is None or 1 <= int(chosen[1]) <= len(told)
+    assert 1 <= gallery.on_card(script) <= len(told)
 
 
 def test_a_figure_is_told_by_the_comment_right_above_it():
