@@ -4,6 +4,7 @@ That is cards of the gallery's scripts, as sphinx-gallery knows them, and links
 to the guides and the papers' pages that name it. Nothing where nothing does.
 """
 
+import functools
 import json
 import re
 
@@ -46,6 +47,7 @@ def used_in(text, in_gallery):
     return "\n".join([*lines, ""])
 
 
+@functools.cache
 def read():
     """The texts that are searched, by page."""
     return {
@@ -65,10 +67,19 @@ def names_any(text, names):
     return any(re.search(_pattern(name), text) for name in names)
 
 
+@functools.cache
+def _links():
+    """From each name to its page within `docs/api`."""
+    return {
+        name: str(page.relative_to(DOCS / "api").with_suffix(""))
+        for name, page in documented_names().items()
+    }
+
+
+@functools.cache
 def _pattern(dotted):
     *_, module, name = dotted.split(".")
-    page = documented_names()[dotted]
-    link = re.escape(str(page.relative_to(DOCS / "api").with_suffix("")))
+    link = re.escape(_links()[dotted])
     return (
         # Not Keras's own of the same name.
         rf"(?<!\bkeras\.)\b{module}\.{name}\b"
