@@ -37,7 +37,8 @@ model = models.ShowAttendTell.from_preset(
 model.compile(
     keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(5e-3, STEPS)),
     losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
-    jit_compile=False,  # to compile would take longer than to train
+    # TensorFlow would compile for longer than it trains.
+    jit_compile=keras.backend.backend() == "jax",
 )
 batches = data.CaptionBatches(
     [data.CaptionedImage(*x) for x in zip(grids, zip(captions), strict=True)],

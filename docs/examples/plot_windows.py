@@ -3,8 +3,8 @@ Windows that go where the words are
 ===================================
 
 Local attention reads a window of the source. A window that moves on by a word
-cannot write digits backwards; one that predicts its place learns to walk the
-other way.
+does not reach what digits backwards begin with; one that predicts its place
+learns to walk the other way.
 """
 
 import keras
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from keras_attention import models
 
-LENGTH, START, FIRST, SIZE, STEPS = 8, 1, 2, 12, 150
+LENGTH, START, FIRST, SIZE, STEPS = 8, 1, 2, 12, 250
 
 # %%
 # A sentence is eight digits, its translation the same from the last to the
@@ -49,12 +49,12 @@ def trained(alignment):
         input_feeding=False,
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # To compile would take longer than to train.
+    # TensorFlow would compile for longer than it trains.
     model.compile(
         keras.optimizers.Adam(0.01),
         loss,
         metrics=["accuracy"],
-        jit_compile=False,
+        jit_compile=keras.backend.backend() == "jax",
     )
     model.fit(*digits(64 * STEPS, seed=2), batch_size=64, verbose=0)
     return model, model.evaluate(*digits(200, seed=1), verbose=0)[1]
@@ -80,7 +80,7 @@ def read(model, source):
 # %%
 # Look at where the darkest squares are: whoever may reads the last digit first.
 # The window in the middle has to move on, and what it should write at first is
-# not in it.
+# not in it: its model must remember the source, and is wrong more often.
 
 source = digits(1, seed=5)[0]["encoder_token_ids"]
 names = [str(digit - FIRST) for digit in source[0]]
@@ -107,7 +107,7 @@ for axes, name in zip(
     axes.set_title(f"{name}: {accuracy[name]:.0%} right")
 figure.colorbar(image, ax=figure.axes, label="score")
 figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center")
-assert accuracy["local_monotonic"] + 0.1 < accuracy["local_predictive"] > 0.9
+assert accuracy["local_monotonic"] + 0.05 < accuracy["local_predictive"] > 0.9
 # Three maps of digits to write by digits read: dark squares along the rising
 # diagonal where all may be read; along the falling one, with the middles of the
 # windows, where these move on; along the rising one where they are predicted.
