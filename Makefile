@@ -24,7 +24,8 @@ DEMO_FOLDER ?= runs/demo
 .NOTPARALLEL:
 .PHONY: help demo test test-all test-tensorflow test-jax test-torch \
 	lint \
-	lint-style lint-imports lint-types format dist bench docs docs-links \
+	lint-style lint-imports lint-types format dist bench docs docs-serve \
+	docs-look docs-links \
 	support clean
 
 help:
@@ -35,7 +36,8 @@ help:
 	@echo "make format    rewrite the code in the style that lint asks for"
 	@echo "make dist      wheel and sdist, tried on each backend"
 	@echo "make bench     time and memory against peers"
-	@echo "make docs      the site, in site/index.html"
+	@echo "make docs      the site, in site/index.html (docs-serve shows it)"
+	@echo "make docs-look look at the site in Chromium"
 	@echo "make support   run what the site's support table says"
 	@echo "make clean     remove .venv, dist, site and caches"
 
@@ -70,6 +72,11 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.test
 $(VENV)/.docs: pyproject.toml | $(VENV)/.created
 	@echo "Installing TensorFlow and the docs and test extras into $(VENV)"
 	@$(INSTALL) -e ".[tensorflow,docs,test]"
+	@touch $@
+
+$(VENV)/.browser: pyproject.toml $(VENV)/.docs
+	@echo "Installing the browser extra into $(VENV)"
+	@$(INSTALL) -e ".[browser]"
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml | $(VENV)/.created
@@ -127,6 +134,16 @@ docs: $(VENV)/.docs
 	KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3 \
 		$(BIN)/python tools/check_site.py site
 	@echo "Open site/index.html"
+
+docs-serve: $(VENV)/.created
+	test -f site/index.html || $(MAKE) docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000
+
+# Opens the site in a headless Chromium, which must be installed: whether it can
+# be read, in the dark and on a phone too. Leaves pictures in build/look/.
+docs-look: $(VENV)/.browser
+	test -f site/index.html || $(MAKE) docs
+	$(BIN)/python -m pytest -m "slow or not slow" -rs tests/browser
 
 # Asks the other hosts that pages link to: needs the network.
 docs-links: $(VENV)/.docs

@@ -40,6 +40,7 @@ extensions = [
     "docs.extensions.figures",
     "docs.extensions.lines",
     "docs.extensions.measured",
+    "docs.extensions.notebooks",
     "docs.extensions.pages",
 ]
 exclude_patterns = ["_build"]
@@ -79,6 +80,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "keras_attention"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
@@ -89,7 +91,11 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
     # Two columns of code, or many of a table, want the page's whole width.
-    "secondary_sidebar_items": {"**": ["page-toc"], "support": []}
+    "secondary_sidebar_items": {
+        "**": ["page-toc"],
+        "index": [],
+        "support": [],
+    }
     | {f"migrate/{path.stem}": [] for path in MIGRATE},
 }
 html_sidebars = {"index": [], "install": [], "support": []}

@@ -9,6 +9,7 @@ MODULES = (
     "layers",
     "decoding",
     "losses",
+    "ops",
     "callbacks",
     "optimizers",
     "schedules",

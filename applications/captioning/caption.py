@@ -49,10 +49,7 @@ def check_options(options):
                 f"Pictures must be in files. Received: {path}, where there is "
                 "none."
             )
-    if options.page is not None and options.page.suffix.lower() != ".html":
-        raise ValueError(
-            f"A page's name must end in .html. Received: --page {options.page}."
-        )
+    command.check_page(options.page)
     for name in ("page", "overlay"):
         path = getattr(options, name)
         if path is not None and not path.absolute().parent.is_dir():
@@ -96,7 +93,7 @@ def show(model, options, captions):
         for path, caption in zip(options.pictures, captions, strict=True)
     ]
     if options.page is not None:
-        pictures.visualization.save_caption_page(options.page, views)
+        pictures.save_page(model, views, options.page)
     if options.overlay is not None:
         pictures.draw_overlay(model, views[0], options.overlay)
 

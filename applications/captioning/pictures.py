@@ -41,7 +41,7 @@ def draw(folder, model, part, captions, history):
         view_of(model, part, i, captions[i])
         for i in range(0, len(captions), stride)[:ON_PAGE]
     ]
-    visualization.save_caption_page(folder / "captions.html", views)
+    save_page(model, views, folder / "captions.html")
     found.append("captions.html")
     for i, view in enumerate(views[:OVERLAYS]):
         name = f"caption_{i}.png"
@@ -58,10 +58,20 @@ def draw_overlay(model, view, path):
         view.scores,
         view.samples,
         view.gates,
-        # Few cells are told apart best as they are.
-        smoothing="nearest" if max(model.grid_shape) < 8 else "gaussian",
+        smoothing=smoothing(model),
         path=path,
     )
+
+
+def save_page(model, views, path):
+    """Writes a page on which words show what they were read from."""
+    title = "What each word was read from"
+    visualization.Explorer(views, title, smoothing(model)).save(path)
+
+
+def smoothing(model):
+    """Few cells are told apart best as they are."""
+    return "nearest" if max(model.grid_shape) < 8 else "gaussian"
 
 
 def view_of(model, part, index, caption):

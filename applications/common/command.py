@@ -114,6 +114,14 @@ def check_picture(path: Path, argument: str):
         )
 
 
+def check_page(path: Path | None):
+    """Refuses a `--page` whose name is not that of one."""
+    if path is not None and path.suffix.lower() != ".html":
+        raise ValueError(
+            f"A page's name must end in .html. Received: --page {path}."
+        )
+
+
 @contextlib.contextmanager
 def clean_errors(parser):
     """Turns what the package refuses into a sentence and exit code 2."""

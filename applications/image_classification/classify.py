@@ -1,7 +1,7 @@
 """Tells what pictures show, by the model of a run folder.
 
 python -m applications.image_classification.classify runs/flowers a.jpg b.png \
-    --rollout seen.png
+    --rollout seen.png --page seen.html
 """
 
 import argparse
@@ -30,6 +30,12 @@ def make_parser():
         "--rollout", type=Path, metavar="FILE", help="draw what was read"
     )
     parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="a page (.html) on which each patch shows what it read",
+    )
+    parser.add_argument(
         "--masks",
         type=Path,
         metavar="FOLDER",
@@ -43,17 +49,19 @@ def main(arguments=None):
     parser = make_parser()
     options = parser.parse_args(arguments)
     with command.clean_errors(parser):
+        command.check_page(options.page)
         command.limit_threads(options.threads)
         command.require("PIL")
         model, recipe, _, class_names = runs.read_run(options.run_folder)
         segments = recipe.task == "segmentation"
         if segments != (options.masks is not None) or (
-            segments and options.rollout
+            segments and (options.rollout or options.page)
         ):
             raise ValueError(
                 "A segmentation writes --masks, a classification may draw its "
-                f"--rollout. Received: a run with task={recipe.task}, --masks "
-                f"{options.masks}, --rollout {options.rollout}."
+                "--rollout and its --page. Received: a run with "
+                f"task={recipe.task}, --masks {options.masks}, --rollout "
+                f"{options.rollout}, --page {options.page}."
             )
         if segments:
             write_masks(model, options.pictures, options.masks, class_names)
@@ -66,6 +74,23 @@ def main(arguments=None):
                     "keras_attention.visualization"
                 )
                 visualization.plot_rollout(model, images, options.rollout)
+            if options.page is not None:
+                write_page(model, images, options.pictures, options.page)
+
+
+def write_page(model, images, paths, page):
+    """Writes what patches read: in the last block, and through all of them."""
+    visualization = importlib.import_module("keras_attention.visualization")
+    *_, last = blocks = list(model.attention()(images).values())
+    rollout = visualization.attention_rollout(blocks)
+    tokens = ["class", "distillation"][: model.num_prefix_tokens]
+    views = []
+    for index, path in enumerate(paths):
+        patches = visualization.Cells(images[index], model.grid_shape, tokens)
+        scores = {"rollout": rollout[index], "last block": last[index]}
+        view = visualization.AttentionView(patches, patches, scores, path.name)
+        views.append(view)
+    visualization.Explorer(views, "What each patch read").save(page)
 
 
 def write_masks(model, paths, folder, class_names):

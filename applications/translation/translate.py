@@ -1,7 +1,7 @@
 """Translates sentences with the model of a run folder.
 
 python -m applications.translation.translate runs/demo \
-    "the small black cats sleep" --alignment cats.png
+    "the small black cats sleep" --alignment cats.png --page cats.html
 """
 
 import argparse
@@ -15,6 +15,7 @@ from applications.translation import run_folder, text_files
 
 # Sentences of a file whose scores are held at once.
 AT_ONCE = 2048
+TOLD = "alignment", "page", "pharaoh", "scores"  # files of what was read
 
 
 def make_parser():
@@ -54,6 +55,7 @@ def make_parser():
         ("pharaoh", "write the links `source-target` of each sentence's words"),
         ("scores", "write what each word read, a line of JSON per sentence"),
         ("alignment", "draw what each word read, for example to cats.png"),
+        ("page", "a page (.html) on which each word shows what it read"),
     ):
         parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=what)
     return parser
@@ -74,9 +76,8 @@ def check_options(options):
             f"--num-results {options.num_results} --num-beams "
             f"{options.num_beams}. Use more beams."
         )
-    names = "input", "dictionary", "output", "pharaoh", "scores", "alignment"
     seen = {}
-    for name in names:
+    for name in ("input", "dictionary", "output", *TOLD):
         path = getattr(options, name)
         if path is None:
             continue
@@ -90,10 +91,11 @@ def check_options(options):
             text_files.check_output(path)
     if options.alignment is not None:
         command.check_picture(options.alignment, "--alignment")
+    command.check_page(options.page)
 
 
 def check_attends(options, model):
-    names = "alignment", "pharaoh", "scores", "replace_unknown", "dictionary"
+    names = *TOLD, "replace_unknown", "dictionary"
     given = [f"--{x.replace('_', '-')}" for x in names if getattr(options, x)]
     if given and not model.attends:
         raise ValueError(
@@ -121,7 +123,8 @@ def read_sentences(options):
 
 def split(sentences, options):
     """All at once for one picture, else as many as memory has room for."""
-    size = len(sentences) if options.alignment else AT_ONCE
+    whole = options.alignment or options.page
+    size = len(sentences) if whole else AT_ONCE
     return [sentences[i : i + size] for i in range(0, len(sentences), size)]
 
 
@@ -157,13 +160,22 @@ def translate(model, sentences, options, replace_unknown):
     return [next(found) if keep else [] for keep in kept]
 
 
-def draw(translations, path):
+def draw(translations, options):
+    """Writes the picture and the page that are asked for."""
     visualization = importlib.import_module("keras_attention.visualization")
     examples = [
         (x.scores, x.source_tokens, x.target_tokens) for x in translations
     ]
-    if examples:
-        visualization.plot_alignments(examples, path)
+    if examples and options.alignment is not None:
+        visualization.plot_alignments(examples, options.alignment)
+    if examples and options.page is not None:
+        labels = "translation", "source"
+        views = [
+            visualization.AttentionView(target, source, scores, labels=labels)
+            for scores, source, target in examples
+        ]
+        title = "What each word read"
+        visualization.Explorer(views, title).save(options.page)
 
 
 def make_writer(options, files):
@@ -214,8 +226,7 @@ def main(arguments=None):
                     found = translate(model, batch, options, replace_unknown)
                     for hypotheses in found:
                         write(hypotheses)
-                    if options.alignment is not None:
-                        draw([x[0] for x in found if x], options.alignment)
+                    draw([x[0] for x in found if x], options)
             except KeyboardInterrupt:
                 if not prompted:
                     raise

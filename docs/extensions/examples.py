@@ -3,13 +3,20 @@
 A block of `python` is run; a block of text right below it is what it prints.
 The blocks of a page share their names. A block of `py` is shown; a test runs
 those of some pages, where there is the other library that they need.
+
+A build runs them in a process of their own, `python -m
+docs.extensions.examples`, while its own draws figures and reads pages.
 """
 
 import contextlib
 import doctest
 import io
+import json
 import re
+import subprocess
+import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1]
@@ -22,8 +29,31 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
 def setup(app):
-    app.connect("builder-inited", run_all)
+    app.connect("builder-inited", start)
+    app.connect("env-check-consistency", report)
     return {"parallel_read_safe": True}
+
+
+def start(app):
+    """Runs all examples, beside the build."""
+    app.examples = ThreadPoolExecutor(1).submit(
+        subprocess.run,
+        [sys.executable, "-m", __spec__.name],
+        cwd=DOCS.parent,
+        capture_output=True,
+        text=True,
+    )
+
+
+def report(app, env):
+    """Waits for the examples; a warning for each that is wrong."""
+    from sphinx.util import logging
+
+    done = app.examples.result()
+    if done.returncode:
+        raise RuntimeError(f"An example failed:\n{done.stderr}")
+    for mistake in json.loads(done.stdout.splitlines()[-1]):
+        logging.getLogger(__name__).warning(mistake)
 
 
 def pages():
@@ -34,14 +64,6 @@ def pages():
 
 def blocks(text, kinds=("python",)):
     return [x for x in BLOCKS.finditer(text) if x["kind"] in kinds]
-
-
-def run_all(app):
-    from sphinx.util import logging
-
-    for path in pages():
-        for mistake in mistakes(path):
-            logging.getLogger(__name__).warning(mistake)
 
 
 def mistakes(path, kinds=("python",)):
@@ -65,3 +87,7 @@ def mistakes(path, kinds=("python",)):
                     f"Received:\n{got}"
                 )
     return found
+
+
+if __name__ == "__main__":
+    print(json.dumps([x for path in pages() for x in mistakes(path)]))

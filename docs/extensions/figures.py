@@ -1,8 +1,8 @@
 """Draws the figures of the pages before they are read.
 
 Each script of `docs/figures/` has `draw()`, which returns a matplotlib Figure
-of what a layer does with a small input. All run in the build's own process,
-so that Keras is imported once.
+of what a layer does with a small input, or an `Explorer`. All run in the
+build's own process, so that Keras is imported once.
 """
 
 import importlib.util
@@ -48,7 +48,14 @@ def draw(script):
 def draw_all():
     import matplotlib
 
+    from keras_attention.visualization import Explorer
+
     IMAGES.mkdir(parents=True, exist_ok=True)
     for script in scripts():
+        drawn = draw(script)
+        if isinstance(drawn, Explorer):
+            page = drawn._repr_html_()
+            (IMAGES / f"{script.stem}.html").write_text(page, "utf-8")
+            continue
         with matplotlib.rc_context(STYLE):
-            draw(script).savefig(IMAGES / f"{script.stem}.png")
+            drawn.savefig(IMAGES / f"{script.stem}.png")

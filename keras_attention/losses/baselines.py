@@ -10,7 +10,7 @@ from keras_attention.ops import checks
 class MovingAverageBaseline(keras.layers.Layer):
     """Keeps a running mean of rewards, the baseline of hard attention.
 
-    After each batch of training (Xu et al., 2015, section 4.1, equation 12),
+    After each batch of training (Xu et al., 2015, section 4.1),
 
         b <- momentum * b + (1 - momentum) * mean(rewards)
 

@@ -19,7 +19,7 @@ class Reinforce(keras.layers.Layer):
     The choices around `reinforce_loss`, and the baseline that it compares the
     likelihood of a caption with:
 
-    - "moving_average": a running mean (Xu et al., 2015, equation 12), kept per
+    - "moving_average": a running mean (Xu et al., 2015, section 4.1), kept per
       word and multiplied by the number of words that the reward counts.
     - "leave_one_out": the mean of the other samples of the same caption (Mnih
       and Rezende, 2016, section 2.5). It needs `num_samples` of 2 or more, and

@@ -18,7 +18,7 @@ def reinforce_loss(
 
     Its gradient is an unbiased estimate of that of the expected negative log
     likelihood, from one sample of every step (Williams, 1992; Xu et al.,
-    2015, section 4.1, equation 13):
+    2015, section 4.1):
 
         loss = - sum_t ( log p(y_t | s, a)
                          + lambda_r (R_t - b) log alpha_t[s_t]

@@ -59,7 +59,21 @@ def additive_attention(
     Returns:
         Output `(B, T, V)`, and scores `(B, T, S)` (before dropout) or None,
         both in the dtype of `value`.
+
+    Raises:
+        ValueError: Query, key or value has not three axes.
+
+    Examples:
+        >>> from keras import ops
+        >>> from keras_attention.ops import additive_attention
+        >>> query, memory = ops.zeros((2, 3, 8)), ops.ones((2, 5, 8))
+        >>> read, scores = additive_attention(
+        ...     query, memory, memory, ops.ones(8), return_scores=True
+        ... )
+        >>> tuple(read.shape), tuple(scores.shape)
+        ((2, 3, 8), (2, 3, 5))
     """
+    checks.axes(3, query=query, key=key, value=value)
     if return_scores or dropout_rate:
         logits = additive_logits(query, key, score_vector)
         output, scores = attend(logits, value, mask, dropout_rate, seed)

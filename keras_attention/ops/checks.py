@@ -14,6 +14,16 @@ def known(*sizes):
     return all(isinstance(size, int) for size in sizes)
 
 
+def axes(number, **tensors):
+    """Raises unless each tensor, by its name, has so many axes."""
+    for name, tensor in tensors.items():
+        if len(tensor.shape) != number:
+            raise ValueError(
+                f"`{name}` must have {number} axes. Received: shape "
+                f"{tuple(tensor.shape)}. Axes are never added: reshape it."
+            )
+
+
 def start_index(value):
     """Returns `value`, or raises unless it is one position."""
     if len(getattr(value, "shape", np.shape(value))):

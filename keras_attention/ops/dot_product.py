@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_attention.ops import blocks
+from keras_attention.ops import blocks, checks
 from keras_attention.ops.additive import on_accelerator
 from keras_attention.ops.attention import dropout
 from keras_attention.ops.checks import known
@@ -65,7 +65,19 @@ def dot_product_attention(
     Returns:
         Output `(B, T, N, Hv)`, and scores `(B, N, T, S)` (before dropout)
         or None, both in the dtype of `value`.
+
+    Raises:
+        ValueError: Query, key or value has not four axes.
+
+    Examples:
+        >>> from keras import ops
+        >>> from keras_attention.ops import dot_product_attention
+        >>> query, memory = ops.ones((2, 3, 4, 8)), ops.ones((2, 5, 2, 8))
+        >>> read, _ = dot_product_attention(query, memory, memory)
+        >>> tuple(read.shape)  # four query heads on two of keys and values
+        (2, 3, 4, 8)
     """
+    checks.axes(4, query=query, key=key, value=value)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     if mask is not None and len(mask.shape) == 3:
         mask = mask[:, None]  # (B, 1, T, S)

@@ -6,6 +6,7 @@ carried along.
 
 from keras import ops
 
+from keras_attention.ops import checks
 from keras_attention.ops.blocks import with_gradient
 from keras_attention.ops.checks import known
 from keras_attention.ops.loops import scan
@@ -36,7 +37,19 @@ def monotonic_scores(choose, previous, mode="parallel"):
 
     Returns:
         `(..., S)`, the scores.
+
+    Raises:
+        ValueError: The mode is none of these.
+
+    Examples:
+        >>> from keras import ops
+        >>> from keras_attention.ops import monotonic_scores
+        >>> choose = ops.convert_to_tensor([[0.5, 0.5, 0.5, 0.5]])
+        >>> first = ops.convert_to_tensor([[1.0, 0.0, 0.0, 0.0]])
+        >>> ops.convert_to_numpy(monotonic_scores(choose, first)).tolist()
+        [[0.5, 0.25, 0.125, 0.0625]]
     """
+    checks.one_of(mode, "mode", ("parallel", "recursive", "hard"))
     if mode == "hard":
         reached = ops.cumsum(previous, axis=-1) > 0
         chosen = ops.where(reached, choose, 0.0)

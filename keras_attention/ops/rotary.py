@@ -25,7 +25,25 @@ def rotate(inputs, start=0, max_wavelength=10000.0, layout="interleaved"):
     Returns:
         The shape and dtype of the inputs. Angles and products are float32 or
         wider: positions beyond 256 are not whole numbers in bfloat16.
+
+    Raises:
+        ValueError: The number of features is odd, the layout is neither, or
+            `start` is not one position.
+
+    Examples:
+        >>> from keras import ops
+        >>> from keras_attention.ops import rotate
+        >>> x = ops.ones((1, 3, 2, 8))
+        >>> turned = rotate(x, start=5)
+        >>> tuple(turned.shape)
+        (1, 3, 2, 8)
     """
+    checks.one_of(layout, "layout", ("interleaved", "halves"))
+    if inputs.shape[-1] % 2:
+        raise ValueError(
+            "The features must come in pairs. Received: shape "
+            f"{tuple(inputs.shape)}. Pass an even size of the last axis."
+        )
     wide = wide_dtype(inputs.dtype)
     shape, dim = ops.shape(inputs), inputs.shape[-1]
     rates = max_wavelength ** (-2 * np.arange(dim // 2) / dim)

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_attention.ops import checks
 from keras_attention.ops.additive import on_accelerator
 from keras_attention.ops.bands import Band, banded_attention
 from keras_attention.ops.blocks import is_traced_by_tensorflow
@@ -62,7 +63,21 @@ def sliding_window_attention(
     Returns:
         Output `(B, T, N, Hv)`, and scores `(B, N, T, S)` (before dropout)
         or None, both in the dtype of `value`.
+
+    Raises:
+        ValueError: Query, key or value has not four axes.
+
+    Examples:
+        >>> from keras import ops
+        >>> from keras_attention.ops import sliding_window_attention
+        >>> x = ops.ones((1, 6, 1, 4))
+        >>> _, scores = sliding_window_attention(
+        ...     x, x, x, before=1, after=0, return_scores=True
+        ... )
+        >>> ops.convert_to_numpy(scores)[0, 0, 3].round(1).tolist()
+        [0.0, 0.0, 0.5, 0.5, 0.0, 0.0]
     """
+    checks.axes(4, query=query, key=key, value=value)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     band = Band(before, after)
     length, key_length = ops.shape(query)[1], ops.shape(key)[1]

@@ -15,6 +15,15 @@ def masked_softmax(logits, mask=None, axis=-1):
         Masked positions get exactly 0, so a row in which nothing may be read
         is all zeros, and no masked logit (infinite or NaN included) moves
         the others.
+
+    Examples:
+        >>> import numpy as np
+        >>> from keras import ops
+        >>> from keras_attention.ops import masked_softmax
+        >>> logits = ops.convert_to_tensor([[1, 1, np.inf], [0, 1, 2]])
+        >>> mask = ops.convert_to_tensor([[True, True, False], [False] * 3])
+        >>> ops.convert_to_numpy(masked_softmax(logits, mask)).tolist()
+        [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]]
     """
     logits = ops.cast(logits, wide_dtype(logits.dtype))
     if mask is None:

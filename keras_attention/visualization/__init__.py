@@ -4,9 +4,10 @@ from keras_attention.visualization.alignment import (
     plot_alignment,
     plot_alignments,
 )
-from keras_attention.visualization.caption_page import save_caption_page
+from keras_attention.visualization.attention_view import AttentionView, Cells
 from keras_attention.visualization.caption_view import CaptionView
 from keras_attention.visualization.captions import plot_caption
+from keras_attention.visualization.explorer import Explorer
 from keras_attention.visualization.video import (
     plot_frames,
     plot_token_attention,
@@ -25,7 +26,10 @@ from keras_attention.visualization.vision import (
 )
 
 __all__ = [
+    "AttentionView",
     "CaptionView",
+    "Cells",
+    "Explorer",
     "attention_rollout",
     "plot_alignment",
     "plot_alignments",
@@ -38,7 +42,6 @@ __all__ = [
     "plot_rollout",
     "plot_token_attention",
     "plot_video_rollout",
-    "save_caption_page",
     "save_frames",
     "token_attention",
     "video_rollout",

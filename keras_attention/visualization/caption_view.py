@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from keras_attention.ops import checks
+from keras_attention.visualization.attention_view import (
+    all_finite,
+    at_least_zero,
+    enough_pixels,
+    strings,
+)
 from keras_attention.visualization.vision import as_array
 
 
@@ -50,41 +54,26 @@ def checked(view):
             "`image` must be one picture, (height, width, 1 or 3). Received: "
             f"shape {image.shape}. Take one of a batch, such as `images[0]`."
         )
-    _all_finite(image, "image")
-    words = _strings(view.words, "words")
+    all_finite(image, "image")
+    words = strings(view.words, "words")
     if not words:
         raise ValueError(
             "There must be at least one word. Received: words=[]. Leave "
             "captions without words out."
         )
     scores = _on_grid(view.scores, len(words), view.grid_shape)
-    if min(np.subtract(image.shape[:2], scores.shape[1:])) < 0:
-        raise ValueError(
-            "The image must have at least a pixel for each cell of the grid. "
-            f"Received: {image.shape[:2]} pixels for {scores.shape[1:]} "
-            "cells. Enlarge the image."
-        )
+    enough_pixels(image.shape[:2], scores.shape[1:])
     return view._replace(
         image=image,
         words=words,
         scores=scores,
         samples=_cells(view.samples, scores),
         gates=_per_word(view.gates, "gates", len(words)),
-        references=_strings(view.references, "references"),
+        references=strings(view.references, "references"),
         log_probability=_per_word(
             view.log_probability, "log_probability", len(words)
         ),
     )
-
-
-def _strings(values, name):
-    """A list of strings, or an error."""
-    listed = [] if isinstance(values, str) else list(values)
-    if isinstance(values, str) or not all(isinstance(x, str) for x in listed):
-        raise ValueError(
-            f"`{name}` must be a list of strings. Received: {values!r}."
-        )
-    return listed
 
 
 def _on_grid(scores, number, grid_shape):
@@ -96,12 +85,7 @@ def _on_grid(scores, number, grid_shape):
             f"many words as `words`. Received: shape {scores.shape} for "
             f"{number} words. Cut the padding off, and take the mean of heads."
         )
-    _all_finite(scores, "scores")
-    if scores.min() < 0:
-        raise ValueError(
-            "`scores` must be at least 0, as they are after the softmax. "
-            f"Received: {scores.min():.4g}."
-        )
+    at_least_zero(scores, "scores")
     cells = scores[0].size
     if grid_shape is None:
         side = round(cells**0.5)
@@ -143,13 +127,5 @@ def _per_word(values, name, number):
             f"`{name}` must be a number for each word, ({number},). Received: "
             f"shape {values.shape}. Cut the padding off."
         )
-    _all_finite(values, name)
+    all_finite(values, name)
     return values
-
-
-def _all_finite(values, name):
-    if not np.isfinite(values).all():
-        raise ValueError(
-            f"`{name}` must be finite. Received: NaN or infinity at index "
-            f"{np.argwhere(~np.isfinite(values))[0].tolist()}."
-        )

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -126,15 +127,21 @@ def test_pictures_are_classified_and_what_was_read_is_drawn(
     paths = [tmp_path / f"{i}.png" for i in range(6)]
     for path, picture in zip(paths, pictures, strict=True):
         Image.fromarray(picture).resize((50, 40)).save(path)
-    drawn = tmp_path / "seen.png"
-    classify.main([str(smoke), *map(str, paths), "--rollout", str(drawn)])
+    drawn, page = tmp_path / "seen.png", tmp_path / "seen.html"
+    options = ["--rollout", str(drawn), "--page", str(page)]
+    classify.main([str(smoke), *map(str, paths), *options])
     lines = capsys.readouterr().out.splitlines()
     best = [int(line.split(": ")[1].split()[0]) for line in lines]
     assert sum(np.equal(best, labels)) >= 3
     with Image.open(drawn) as image:
         assert image.size[0] > 100
+    text = page.read_text("utf-8")
+    assert re.findall("<h2>(.*)</h2>", text) == [path.name for path in paths]
+    assert text.count("<option>rollout<") == len(paths)
     text = refusal(capsys, classify.main, smoke, tmp_path / "none.png")
     assert "none.png' must be a picture" in text
+    text = refusal(capsys, classify.main, smoke, paths[0], "--page", "a.png")
+    assert "must end in .html" in text
     text = refusal(capsys, classify.main, smoke, paths[0], "--masks", tmp_path)
     assert "task=classification" in text
 

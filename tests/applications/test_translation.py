@@ -113,13 +113,18 @@ def test_a_run_folder_holds_what_a_reader_needs(smoke):
 
 
 def test_it_translates_given_sentences_and_draws_them(smoke, tmp_path, capsys):
-    figure = tmp_path / "cats.png"
+    figure, page = tmp_path / "cats.png", tmp_path / "cats.html"
     sentences = ["the small black cats sleep", "a wolf sings now"]
-    translate.main([str(smoke), *sentences, "--alignment", str(figure)])
+    options = ["--alignment", str(figure), "--page", str(page)]
+    translate.main([str(smoke), *sentences, *options])
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 2
     assert printed[1] == "maintenant un loup chante"
     assert figure.read_bytes().startswith(b"\x89PNG")
+    words = re.findall("<button.*>(.+)</button>", page.read_text("utf-8"))
+    start = len(sentences[0].split())
+    assert words[:start] == sentences[0].split()
+    assert words[-5:] == ["maintenant", "un", "loup", "chante", "[end]"]
     translate.main([str(smoke), *sentences, "--num-beams", "3"])
     assert capsys.readouterr().out.splitlines()[1] == printed[1]
 
@@ -231,6 +236,8 @@ def test_unknown_words_are_copied_or_looked_up(smoke, tmp_path, capsys):
         (["a cat", "--pharaoh", "folder"], "folder, which is none"),
         (["a cat", "--alignment", "no/cat.png"], "no/cat.png. Make"),
         (["a cat", "--alignment", "cat.xyz"], "one of .*png.* cat.xyz"),
+        (["a cat", "--page", "cat.png"], "end in .html.* --page cat.png"),
+        (["a cat", "--page", "no/cat.html"], "no/cat.html. Make"),
         (["a", "--num-results", "3", "--num-beams", "2"], "Use more beams"),
         (["a", "--num-results", "0"], "at least 1. Received: 0"),
     ],

@@ -3,6 +3,7 @@
 import pytest
 
 from docs.extensions import figures
+from keras_attention.visualization import Explorer
 
 pytest.importorskip("matplotlib")
 
@@ -20,6 +21,9 @@ def scripts():
 @pytest.mark.parametrize("script", list(scripts()))
 def test_a_figure_says_what_its_axes_are(script):
     figure = figures.draw(script)
+    if isinstance(figure, Explorer):
+        assert figure._repr_html_().startswith("<iframe title=")
+        return  # it has no axes
     assert figure.axes
     for axes in figure.axes:
         if not axes.axison or axes.get_label() == "<colorbar>":

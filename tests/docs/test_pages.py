@@ -3,6 +3,7 @@
 import importlib
 import re
 
+import keras
 import pytest
 
 from docs import names
@@ -18,9 +19,18 @@ def label(path):
     return str(path.relative_to(names.DOCS))
 
 
+def page_cases():
+    """The pages with examples; on JAX, models and guides take minutes."""
+    for path in examples.pages():
+        on_jax = keras.backend.backend() == "jax"
+        slow = on_jax and label(path).startswith(("api/models", "guides"))
+        marks = [pytest.mark.slow] if slow else []
+        yield pytest.param(path, id=label(path), marks=marks)
+
+
 # Keras's MeanIoU counts in int64, which JAX has not; int32 will do.
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")
-@pytest.mark.parametrize("path", examples.pages(), ids=label)
+@pytest.mark.parametrize("path", list(page_cases()))
 def test_a_page_prints_what_it_says(path):
     found = examples.mistakes(path)
     assert not found, "\n".join(found)
@@ -70,7 +80,7 @@ def test_every_public_name_has_a_page():
 def test_every_module_with_public_names_is_listed():
     package = importlib.import_module("keras_attention")
     listed = {path.partition(".")[0] for path in names.MODULES}
-    assert listed == set(package.__all__) - {"converters", "ops"}
+    assert listed == set(package.__all__) - {"converters"}
 
 
 def test_pages_document_what_there_is():

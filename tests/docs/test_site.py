@@ -31,6 +31,43 @@ def test_a_request_to_another_host_is_found(tmp_path):
     ]
 
 
+def test_a_request_of_a_page_within_a_page_is_found(tmp_path):
+    (tmp_path / "page.html").write_text(
+        '<iframe srcdoc="<img src=&quot;//host.org/b.png&quot;>"></iframe>'
+    )
+    (found,) = check_site.check_requests(tmp_path)
+    assert found.endswith("asks for //host.org/b.png")
+    assert len(list(check_site.check_pictures(tmp_path))) == 1
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#there">good</a><a href="#gone">bad</a>'
+        '<a href="b.html#gone">bad</a><a href="c.html">bad</a>'
+        '<a href="https://host.org/d.html">not ours</a>'
+        '<a href="mailto:a@host.org">not ours</a>'
+    )
+    (tmp_path / "b.html").write_text('<h1 id="there">B</h1>')
+    found = [
+        line.partition("links to ")[2]
+        for line in check_site.check_links(tmp_path)
+    ]
+    assert found == [
+        "#gone: no such place on it",
+        "b.html#gone: no such place on it",
+        "c.html, which is not there",
+    ]
+
+
+def test_a_picture_without_a_text_is_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<img src="a.png" alt="A cat"><img src="b.png" alt=" ">'
+        '<img src="c.png">'
+    )
+    found = [line.split()[1] for line in check_site.check_pictures(tmp_path)]
+    assert found == ["b.png", "c.png"]
+
+
 def test_a_formula_that_does_not_parse_is_found(tmp_path):
     (tmp_path / "page.html").write_text('<span class="katex-error">x</span>')
     (found,) = check_site.check_requests(tmp_path)
