@@ -68,7 +68,7 @@ def test_it_needs_no_clone(guide):
     assert "keras_attention" in tops
     assert not tops & {"applications", "benchmarks", "docs", "tests", "tools"}
     # The command line of the clone comes last.
-    assert "applications." not in guide[: guide.rindex("\n## ")]
+    assert "-m applications." not in guide[: guide.rindex("\n## ")]
 
 
 def test_it_trains_shows_saves_and_exports(guide):
