@@ -67,7 +67,7 @@ assert len(right) > 0.5 * len(captions)
 # %%
 # Look at how both change at "and": the weight moves to the cell of the second
 # thing, and the channels to those of its features. While it speaks of one
-# thing, both stay.
+# thing, both stay much as they are.
 
 chosen = right[0]
 tokens = found[chosen].tokens

@@ -79,8 +79,8 @@ assert len(right) > 0.8 * len(two) and np.mean(hits) > 0.9
 
 # %%
 # All that each word was read from, in the picture of a scene, which the same
-# seed draws. Look at how the glimpse jumps once, as the caption goes on to the
-# second thing.
+# seed draws. Look at how the glimpse jumps as the caption goes on to the second
+# thing.
 
 pictures = data.synthetic.shape_scenes(400, seed=1, size=128)
 chosen = next(i for i in right if captions[i] == pictures.captions[two[i]])

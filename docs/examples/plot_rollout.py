@@ -18,7 +18,7 @@ keras.utils.set_random_seed(0)
 # patches must read each other.
 
 processor = data.ImageProcessor((32, 32))
-images, labels = data.synthetic.corner_match(12000, seed=0)
+images, labels = data.synthetic.corner_match(16000, seed=0)
 model = models.ViT(
     image_shape=(32, 32, 3),
     patch_size=8,

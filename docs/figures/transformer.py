@@ -42,13 +42,14 @@ def draw():
     model.compile(
         keras.optimizers.Adam(3e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
         jit_compile=False,
     )
     model.fit(
         *digits(BATCH * STEPS, seed=2), batch_size=BATCH, epochs=1, verbose=0
     )
-    _, accuracy = model.evaluate(*digits(200, seed=3), verbose=0)
+    inputs, target = digits(200, seed=3)
+    answers = keras.ops.convert_to_numpy(model(inputs)).argmax(-1)
+    accuracy = (answers == target).mean()
     if accuracy < 0.95:
         raise RuntimeError(f"{accuracy:.0%} of the digits are right.")
     maps[f"after {STEPS} steps"] = scores()
