@@ -30,6 +30,8 @@ def page_cases():
 
 # Keras's MeanIoU counts in int64, which JAX has not; int32 will do.
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")
+# Keras's `export` on JAX.
+@pytest.mark.filterwarnings("ignore:The .native_serialization. parameter")
 @pytest.mark.parametrize("path", list(page_cases()))
 def test_a_page_prints_what_it_says(path):
     found = examples.mistakes(path)
