@@ -31,8 +31,13 @@ In short, [models](#models) do what applies to them, in each row,
 """
 
 
-def page_of(results):
-    """The text of the page from results by backend, kind, row and check."""
+def page_of(results, versions):
+    """The text of the page.
+
+    Args:
+        results: What was found, by backend, kind of table, row and check.
+        versions: Of what it was run with.
+    """
     reasons = {}
     lines = []
     for kind, checks in SECTIONS.items():
@@ -46,7 +51,7 @@ def page_of(results):
         said = " ".join(inspect.getdoc(check).split())
         about.append(f"| {name} | {said} |")
     head = HEAD.format(
-        versions="Run with " + ", ".join(versions_of()) + ".",
+        versions="Run with " + ", ".join(versions) + ".",
         summary="\n".join(summary(results)),
         checks="\n".join(about),
     )
