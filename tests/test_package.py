@@ -147,7 +147,7 @@ def test_require_does_not_blame_the_extra_for_a_broken_package(
 def test_indices_name_their_start():
     # What exports from JAX to ONNX, jax2onnx, fails on an end alone.
     package = Path(keras_attention.__file__).parent
-    alone = re.compile(r"ops\.arange\(\s*(?![01], )")
+    alone = re.compile(r"ops\.arange\(\s*+(?![01], )")
     found = [
         path.name
         for path in package.rglob("*.py")

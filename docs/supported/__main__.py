@@ -1,6 +1,7 @@
 """`python -m docs.supported`: see the package."""
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -33,6 +34,7 @@ def run_rows(path, only):
     from docs.supported.checks import attempt
     from docs.supported.subjects import subjects
 
+    gc.freeze()  # Keras collects what is left of each row: not of imports
     found = json.loads(path.read_text()) if path.is_file() else {}
     for kind, rows in subjects().items():
         said = found.get(kind, {})

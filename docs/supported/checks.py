@@ -77,8 +77,8 @@ def compile_with_xla(subject):
 
 
 def hide_masked(subject):
-    """What is masked never moves the output; of models, what fills up a
-    source, and no word one before it."""
+    """What is masked never moves the output: of a model, padding behind the
+    source. Nor does a word move what is said of those before it."""
     pairs = subject.hidden()
     if not pairs:
         return "takes no mask"

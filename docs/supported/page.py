@@ -19,7 +19,7 @@ Which layer and which model does what, on which backend. Each cell was run by
 
 {versions}
 
-In short, [models](#models) do what applies to them, in each row,
+Which [model](#models) runs where: all of them, as far as a column applies,
 
 {summary}
 
@@ -112,7 +112,7 @@ def summary(results):
         ).append(check)
     where = sorted(found, key=lambda names: -names.count(","))
     return [
-        f"- {'on ' + names if names else 'in part'}: {', '.join(found[names])}"
+        f"- {'on ' + names if names else 'on none'}: {', '.join(found[names])}"
         for names in where
     ]
 
