@@ -19,6 +19,7 @@ TEST_XLA_FLAGS ?= --xla_backend_optimization_level=0 \
 	--xla_cpu_use_fusion_emitters=false \
 	--xla_cpu_parallel_codegen_split_count=1
 DEMO_FOLDER ?= runs/demo
+SUPPORT ?=
 
 # Two pips must not write to one environment.
 .NOTPARALLEL:
@@ -67,6 +68,11 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.test
 	@$(INSTALL) -e ".[bench]"
 	@# Of which one file is read, without torchvision: see above.
 	@$(INSTALL) --no-deps "vit-pytorch>=1.26"
+	@touch $@
+
+$(VENV)/.support: pyproject.toml $(VENV)/.test
+	@echo "Installing the support extra into $(VENV)"
+	@$(INSTALL) -e ".[support]"
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/.created
@@ -129,7 +135,8 @@ bench: $(VENV)/.bench
 
 # Warnings are errors, and so is a picture that a page asks another host for.
 docs: $(VENV)/.docs
-	rm -rf site
+	@# The gallery is kept by its scripts alone, not by the library they run.
+	rm -rf site docs/gallery
 	KERAS_BACKEND=tensorflow $(BIN)/sphinx-build -n -W --keep-going -E -q -d build/doctrees docs site
 	KERAS_BACKEND=tensorflow TF_CPP_MIN_LOG_LEVEL=3 \
 		$(BIN)/python tools/check_site.py site
@@ -149,11 +156,13 @@ docs-look: $(VENV)/.browser
 docs-links: $(VENV)/.docs
 	$(BIN)/sphinx-build -E -q -b linkcheck -d build/doctrees docs build/links
 
-# Runs each layer in each way on each backend (minutes), and writes the page.
-support: $(VENV)/.test
-	$(BIN)/python -m docs.supported
+# Runs each layer and model in each way on each backend, all three at once
+# (half an hour of each), and writes the page. Only some rows or one backend:
+# make support SUPPORT="--backend jax --cases LuongNMT"
+support: $(VENV)/.support
+	$(BIN)/python -m docs.supported $(SUPPORT)
 
 clean:
-	rm -rf $(VENV) build dist site docs/images/api .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist site docs/gallery docs/images/api .pytest_cache .ruff_cache .import_linter_cache
 	find keras_attention applications benchmarks docs tests tools \
 		-name __pycache__ -type d -prune -exec rm -rf {} +

@@ -38,16 +38,40 @@ extensions = [
     "docs.extensions.docstrings",
     "docs.extensions.examples",
     "docs.extensions.figures",
+    "docs.extensions.gallery",
     "docs.extensions.lines",
     "docs.extensions.measured",
     "docs.extensions.notebooks",
     "docs.extensions.pages",
+    "docs.extensions.used_in",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples"]
 
 # === Pages ===
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+
+# === Gallery ===
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "backreferences_dir": "gallery/backreferences",
+    "doc_module": ("keras_attention",),
+    "within_subsection_order": "docs.extensions.gallery.by_hand",
+    "minigallery_sort_order": "docs.extensions.gallery.by_hand",
+    "image_scrapers": ("docs.extensions.gallery.scrape",),
+    "reset_modules": ("docs.extensions.gallery.reset",),
+    "capture_repr": ("_repr_html_",),
+    "first_notebook_cell": (
+        '# pip install "keras-attention-layers[tensorflow]" matplotlib pillow\n'
+        "%matplotlib inline"
+    ),
+    "min_reported_time": 3600,  # which no script takes: no time on its page
+    "remove_config_comments": True,
+    "show_memory": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
 
 # === Docstrings ===
 autodoc_member_order = "bysource"

@@ -12,8 +12,7 @@ def scripts():
     """All of them; those that train a model first are slow."""
     for script in figures.scripts():
         text = script.read_text(encoding="utf-8")
-        trains = ".fit(" in text or "_trained" in text
-        marks = [pytest.mark.slow] if trains else []
+        marks = [pytest.mark.slow] if ".fit(" in text else []
         yield pytest.param(script, id=script.stem, marks=marks)
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_attention import layers
+from keras_attention.ops.additive import on_accelerator
 
 B, T, S, D = 8, 4, 3, 8
 OPTIONS = dict(
@@ -78,8 +79,10 @@ def test_training_is_the_same_but_for_what_is_kept(block, way):
         )
         model.fit(x, y, epochs=4, verbose=0, shuffle=False)
         weights.append([np.array(w) for w in model.get_weights()])
+    # A GPU's fused kernels round to half precision at other places.
+    rounds = way == "mixed_bfloat16" and on_accelerator()
     for a, b in zip(*weights, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+        np.testing.assert_allclose(a, b, atol=1e-3 if rounds else 1e-5)
 
 
 def test_a_penalty_on_activity_is_kept():

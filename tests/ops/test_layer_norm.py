@@ -47,7 +47,7 @@ def slope(norm):
         if keras.backend.backend() == "torch":
             import torch
 
-            loss = (torch.tensor(weights) * norm(x, gamma, beta)).sum()
+            loss = (x.new_tensor(weights) * norm(x, gamma, beta)).sum()
             return torch.autograd.grad(loss, x, create_graph=True)[0] + 0 * beta
         import tensorflow as tf
 
