@@ -117,7 +117,6 @@ html_theme_options = {
     # Two columns of code, or many of a table, want the page's whole width.
     "secondary_sidebar_items": {
         "**": ["page-toc"],
-        "guides/recipes": [],
         "index": [],
         "support": [],
     }
