@@ -46,7 +46,7 @@ def test_it_begins_with_what_to_install(guide):
 
 def test_it_starts_in_five_lines(guide):
     (first, *_) = re.findall(r"^## (.*)", guide, re.MULTILINE)
-    assert first == "In five lines"
+    assert first == "In five statements"
     start = ast.parse(blocks(guide)[0]["code"])
     lines = [node for node in ast.walk(start) if isinstance(node, ast.stmt)]
     assert len(lines) <= 5
