@@ -19,6 +19,7 @@ TEST_XLA_FLAGS ?= --xla_backend_optimization_level=0 \
 	--xla_cpu_use_fusion_emitters=false \
 	--xla_cpu_parallel_codegen_split_count=1
 DEMO_FOLDER ?= runs/demo
+SUPPORT ?=
 
 # Two pips must not write to one environment.
 .NOTPARALLEL:
@@ -67,6 +68,11 @@ $(VENV)/.bench: pyproject.toml $(VENV)/.test
 	@$(INSTALL) -e ".[bench]"
 	@# Of which one file is read, without torchvision: see above.
 	@$(INSTALL) --no-deps "vit-pytorch>=1.26"
+	@touch $@
+
+$(VENV)/.support: pyproject.toml $(VENV)/.test
+	@echo "Installing the support extra into $(VENV)"
+	@$(INSTALL) -e ".[support]"
 	@touch $@
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/.created
@@ -150,9 +156,11 @@ docs-look: $(VENV)/.browser
 docs-links: $(VENV)/.docs
 	$(BIN)/sphinx-build -E -q -b linkcheck -d build/doctrees docs build/links
 
-# Runs each layer in each way on each backend (minutes), and writes the page.
-support: $(VENV)/.test
-	$(BIN)/python -m docs.supported
+# Runs each layer and model in each way on each backend, all three at once
+# (half an hour of each), and writes the page. Only some rows or one backend:
+# make support SUPPORT="--backend jax --cases LuongNMT"
+support: $(VENV)/.support
+	$(BIN)/python -m docs.supported $(SUPPORT)
 
 clean:
 	rm -rf $(VENV) build dist site docs/gallery docs/images/api .pytest_cache .ruff_cache .import_linter_cache

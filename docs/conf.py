@@ -48,7 +48,7 @@ extensions = [
 exclude_patterns = ["_build", "examples"]
 
 # === Pages ===
-myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 # === Gallery ===

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -141,3 +142,15 @@ def test_require_does_not_blame_the_extra_for_a_broken_package(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="not_there"):
         require("half_installed", extra="hub")
+
+
+def test_indices_name_their_start():
+    # What exports from JAX to ONNX, jax2onnx, fails on an end alone.
+    package = Path(keras_attention.__file__).parent
+    alone = re.compile(r"ops\.arange\(\s*+(?![01], )")
+    found = [
+        path.name
+        for path in package.rglob("*.py")
+        if alone.search(path.read_text(encoding="utf-8"))
+    ]
+    assert not found

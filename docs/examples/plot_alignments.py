@@ -51,8 +51,7 @@ assert np.mean(right) > 0.8
 # %%
 # Each row is a French word as it is written, and the lighter a square, the more
 # is read of that English word. Nobody told the model where to look: the boxes
-# are the links that the grammar knows. Look for the places where the light
-# leaves the diagonal.
+# are the links that the grammar knows.
 
 
 def crossings(pair):
@@ -62,14 +61,26 @@ def crossings(pair):
 
 chosen = sorted(np.flatnonzero(right), key=lambda i: -crossings(test[i]))[:4]
 answers = [answers[i] for i in chosen]
+first = answers[0]
+# A map of French words by English words: the light squares lie in the boxes of
+# known links, which step back where French turns the order round.
+visualization.plot_alignment(
+    first.scores,
+    first.source_tokens,
+    first.target_tokens,
+    links=test[chosen[0]].links,
+)
+
+# %%
+# More of them. Look for the places where the light leaves the diagonal.
+
 figure = visualization.plot_alignments(
     [(x.scores, x.source_tokens, x.target_tokens) for x in answers],
     links=[test[i].links for i in chosen],
 )
 figure.supxlabel("English, as it is read")
 figure.supylabel("French, as it is written")
-# Four maps of French words by English words: the light squares lie in the boxes
-# of known links, which step back where French turns the order round.
+# Four such maps, of sentences that cross in other ways.
 figure
 
 # %%

@@ -1,69 +1,109 @@
 """`python -m docs.supported`: see the package."""
 
 import argparse
+import gc
 import json
 import os
 import subprocess
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
-from docs.supported.checks import CHECKS, attempt
-from docs.supported.page import BACKENDS, page_of
+from docs.supported.page import BACKENDS, SECTIONS, page_of, versions_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "support.md"
+FOUND = ROOT / "build" / "support"  # a file of each backend
+# Much is compiled and run once: as the tests, without XLA's optimizations.
+XLA_FLAGS = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+    "--xla_force_host_platform_device_count=2",  # for the layout map
+)
 
 
-def run_backend(path, only):
-    """Tries all on the backend of this process; writes JSON to `path`."""
+def run_rows(path, only):
+    """Tries rows on the backend of this process; writes JSON to `path`.
+
+    What `path` says of other rows stays.
+    """
     warnings.simplefilter("ignore")
-    from tests.layer_checks import CASES
+    import keras
 
-    results = {}
-    for case in filter(lambda case: only in case, CASES):
-        results[case] = {name: attempt(name, case) for name in CHECKS}
-        layer = type(CASES[case].make()).__name__
-        results[case]["layer"] = layer
-        print(case, *(results[case][x][0] for x in CHECKS), flush=True)
-    path.write_text(json.dumps(results))
+    from docs.supported.checks import attempt
+    from docs.supported.subjects import subjects
+
+    gc.freeze()  # Keras collects what is left of each row: not of imports
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    for kind, rows in subjects().items():
+        said = found.get(kind, {})
+        for name in filter(lambda name: only in name, rows):
+            subject = rows[name](name)
+            row = {x: attempt(x, subject) for x in SECTIONS[kind]}
+            print(keras.backend.backend(), name, *(x[0] for x in row.values()))
+            sys.stdout.flush()
+            about = {"class": subject.documented, "group": subject.group}
+            said[name] = {**about, **row}
+            found[kind] = {name: said[name] for name in rows if name in said}
+            path.write_text(json.dumps(found, indent=1))
+            keras.utils.clear_session()
 
 
-def run_all(only):
-    """Results by backend, from a process each."""
-    results = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for backend in BACKENDS:
-            path = Path(folder) / f"{backend}.json"
-            environment = {
-                **os.environ,
-                "KERAS_BACKEND": backend,
-                "CUDA_VISIBLE_DEVICES": "",
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-            }
-            command = [sys.executable, "-m", "docs.supported"]
-            command += ["--json", str(path), "--cases", only]
-            subprocess.run(command, cwd=ROOT, env=environment, check=True)
-            results[backend] = json.loads(path.read_text())
-    return results
+def run_all(backends, only):
+    """Runs a process for each backend, all at once."""
+    FOUND.mkdir(parents=True, exist_ok=True)
+    running = []
+    for backend in backends:
+        path = FOUND / f"{backend}.json"
+        if not only:
+            path.unlink(missing_ok=True)
+        environment = {
+            **os.environ,
+            "KERAS_BACKEND": backend,
+            "CUDA_VISIBLE_DEVICES": "",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "XLA_FLAGS": " ".join(XLA_FLAGS),
+            # What another model of the same sizes compiled is not again.
+            "JAX_COMPILATION_CACHE_DIR": str(FOUND / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        command = [sys.executable, "-m", "docs.supported"]
+        command += ["--json", str(path), "--cases", only]
+        running.append(subprocess.Popen(command, cwd=ROOT, env=environment))
+    codes = [process.wait() for process in running]
+    if any(codes):
+        sys.exit("A process stopped: see above.")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m docs.supported")
     parser.add_argument(
-        "--cases", default="", help="print rows with this name only"
+        "--cases",
+        default="",
+        help="run rows with this in their name anew, and keep all others",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        help="run one backend anew, and keep what the others said",
     )
     parser.add_argument("--json", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.json:
-        run_backend(args.json, args.cases)
+        run_rows(args.json, args.cases)
         return
-    text = page_of(run_all(args.cases))
-    if args.cases:
-        print(text)
-    else:
-        PAGE.write_text(text, encoding="utf-8")
+    run_all([args.backend] if args.backend else BACKENDS, args.cases)
+    paths = {backend: FOUND / f"{backend}.json" for backend in BACKENDS}
+    missing = [name for name, path in paths.items() if not path.is_file()]
+    if missing:
+        sys.exit(f"No page without {', '.join(missing)}: run it as well.")
+    results = {x: json.loads(path.read_text()) for x, path in paths.items()}
+    rows = [{k: [*v] for k, v in found.items()} for found in results.values()]
+    if any(row != rows[0] for row in rows):
+        sys.exit("No page of different rows: run all backends anew.")
+    text = page_of(results, versions_of())
+    PAGE.write_text(text, encoding="utf-8")
     sys.exit("fails on" in text)
 
 

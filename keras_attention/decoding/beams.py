@@ -301,7 +301,7 @@ def trace_back(finished, history, steps, max_length):
 def take_beams(values, beams):
     """Returns `(B, N, T, ...)` of values `(T, B, K, ...)`, by the beams."""
     length, batch, num_beams, *rest = ops.shape(values)
-    positions = ops.arange(length, dtype="int32")
-    sources = ops.arange(batch, dtype="int32")[:, None, None]
+    positions = ops.arange(0, length, dtype="int32")
+    sources = ops.arange(0, batch, dtype="int32")[:, None, None]
     rows = (positions * batch + sources) * num_beams + beams
     return ops.take(ops.reshape(values, (-1, *rest)), rows, axis=0)

@@ -68,13 +68,13 @@ def batch_size(memory, state):
 def select(values, index):
     """Returns `values[b, index[b, n]]` for values `(B, C)`, index `(B, N)`."""
     batch, columns = ops.shape(values)
-    rows = ops.expand_dims(ops.arange(batch, dtype="int32"), 1) * columns
+    rows = ops.expand_dims(ops.arange(0, batch, dtype="int32"), 1) * columns
     return ops.take(ops.reshape(values, (-1,)), rows + index, axis=0)
 
 
 def flat_rows(beams, num_beams):
     """Rows `b * num_beams + beams[b, k]` of `(B, K)` beams, flattened."""
-    sources = ops.arange(ops.shape(beams)[0], dtype="int32")
+    sources = ops.arange(0, ops.shape(beams)[0], dtype="int32")
     rows = ops.expand_dims(sources * num_beams, 1) + beams
     return ops.reshape(rows, (-1,))
 
@@ -268,5 +268,5 @@ def zero_behind(values, lengths):
 
 def within(lengths, max_length):
     """Returns booleans `(..., T)`: is position t before `lengths`?"""
-    positions = ops.arange(max_length, dtype="int32")
+    positions = ops.arange(0, max_length, dtype="int32")
     return positions < ops.expand_dims(lengths, -1)

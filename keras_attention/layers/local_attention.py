@@ -349,7 +349,7 @@ class LocalAttention(LuongScores):
             return output, None
         if positions is None:
             short = True
-            positions = ops.arange(ops.shape(query)[1], dtype="float32")
+            positions = ops.arange(0, ops.shape(query)[1], dtype="float32")
             positions = positions[None, :, None]
         arguments = (query, key, value, positions, window, shape)
         masks = (source_mask, pair_mask, causal)

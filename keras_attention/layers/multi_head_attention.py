@@ -572,8 +572,8 @@ class MultiHeadAttention(CachedAttention):
 
     def read_cache(self, x, query, key, value, start, return_scores):
         length, room = ops.shape(query)[1], key.shape[2]
-        rows = start + ops.arange(length, dtype="int32")
-        distance = rows[:, None] - ops.arange(room, dtype="int32")[None, :]
+        rows = start + ops.arange(0, length, dtype="int32")
+        distance = rows[:, None] - ops.arange(0, room, dtype="int32")[None, :]
         mask = distance >= 0
         if self.sliding_window is not None:
             mask = both(mask, distance < self.sliding_window)

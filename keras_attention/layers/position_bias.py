@@ -41,7 +41,7 @@ class PositionBias(keras.layers.Layer):
         Returns:
             `(N, length)`, in float32 or wider.
         """
-        bias = self.bias(first + ops.arange(length, dtype="int32"))
+        bias = self.bias(first + ops.arange(0, length, dtype="int32"))
         return ops.cast(bias, wide_dtype(self.compute_dtype))
 
     def call(self, query, value=None):

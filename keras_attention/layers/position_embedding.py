@@ -281,7 +281,7 @@ def _rows(embeddings, start, shape):
     """The `(T, D)` vectors of a sequence of shape `(B, T, D)`."""
     if keras.backend.backend() == "jax" and not checks.known(shape[1]):
         # An export, which cannot tell a slice to be inside: NaN if not.
-        return ops.take(embeddings, start + ops.arange(shape[1]), axis=0)
+        return ops.take(embeddings, start + ops.arange(0, shape[1]), axis=0)
     if not isinstance(start, int):
         start = ops.cast(start, "int32")
     return ops.slice(embeddings, (start, 0), shape[1:])

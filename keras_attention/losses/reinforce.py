@@ -166,7 +166,7 @@ class Reinforce(keras.layers.Layer):
         scores = ops.cast(result["scores"], "float32")
         sample = result["sample"]
         drawn = ops.cast(sample >= 0, "float32") * count
-        places = ops.arange(ops.shape(scores)[-1], dtype=sample.dtype)
+        places = ops.arange(0, ops.shape(scores)[-1], dtype=sample.dtype)
         chosen = ops.cast(places == sample[..., None], "float32")
         # The gradient of log alpha[s] with respect to the logits.
         slope = (chosen - scores) * (drawn * advantage)[..., None]

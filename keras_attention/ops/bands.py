@@ -80,9 +80,9 @@ class Band:
         Axes of size 1 stay so, but for those of T and S. What is not there is
         taken from elsewhere: mask it.
         """
-        rows = ops.arange(length, dtype="int32")
+        rows = ops.arange(0, length, dtype="int32")
         first = rows // self.block * self.block - self.before
-        columns = first[:, None] + ops.arange(self.slab, dtype="int32")
+        columns = first[:, None] + ops.arange(0, self.slab, dtype="int32")
         columns = ops.minimum(columns, ops.shape(x)[3] - 1)
         columns = ops.maximum(columns, 0)[None, None]  # (1, 1, T, L)
         x = ops.take_along_axis(x, columns, axis=-1)

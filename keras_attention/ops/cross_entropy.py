@@ -42,7 +42,7 @@ def sparse_cross_entropy(labels, logits, label_smoothing=0.0):
         (logits,) = inputs
         upstream = ops.expand_dims(upstream, -1)
         scores = ops.exp(ops.cast(logits, wide) - normalizer)
-        words = ops.arange(logits.shape[-1], dtype="int32")
+        words = ops.arange(0, logits.shape[-1], dtype="int32")
         rest = scores - label_smoothing / logits.shape[-1]
         right = rest - (1 - label_smoothing)
         gradient = ops.where(words == labels, right, rest) * upstream

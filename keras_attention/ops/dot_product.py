@@ -200,8 +200,8 @@ def _rows(tensor, key_heads):
 
 def _is_causal(row, column, rows, columns):
     """`(1, 1, rows, columns)` from a position on: column at most row."""
-    row = row + ops.arange(rows, dtype="int32")[:, None]
-    column = column + ops.arange(columns, dtype="int32")[None, :]
+    row = row + ops.arange(0, rows, dtype="int32")[:, None]
+    column = column + ops.arange(0, columns, dtype="int32")[None, :]
     return (row >= column)[None, None]
 
 

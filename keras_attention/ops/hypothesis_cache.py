@@ -125,8 +125,8 @@ def trace(slots, position, hypotheses):
         hypotheses: K.
     """
     rows, length = ops.shape(slots)
-    own = ops.arange(rows, dtype="int32") % hypotheses
-    here = ops.arange(length, dtype="int32") == position
+    own = ops.arange(0, rows, dtype="int32") % hypotheses
+    here = ops.arange(0, length, dtype="int32") == position
     return ops.where(here, own[:, None], slots)
 
 
@@ -142,12 +142,12 @@ def segment_masks(slots, position, hypotheses, max_length):
     Returns:
         A list of booleans, `(B, K, m * K)`, B = 1 for a single hypothesis.
     """
-    reached = ops.arange(max_length, dtype="int32") <= position
+    reached = ops.arange(0, max_length, dtype="int32") <= position
     if slots is None:
         mask = reached[None, None]
     else:
         slots = ops.reshape(slots, (-1, hypotheses, max_length, 1))
-        own = ops.equal(slots, ops.arange(hypotheses, dtype="int32"))
+        own = ops.equal(slots, ops.arange(0, hypotheses, dtype="int32"))
         mask = ops.logical_and(own, reached[:, None])  # (B, K, M, K)
         mask = ops.reshape(mask, (-1, hypotheses, max_length * hypotheses))
     masks, first = [], 0

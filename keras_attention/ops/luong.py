@@ -85,7 +85,7 @@ def location_attention(
             length = tf.identity(length)
     if keras.backend.backend() == "jax" and not known(length):
         # An export, which cannot tell a slice to be inside: NaN if it is not.
-        logits = ops.take(logits, ops.arange(length), axis=-1)
+        logits = ops.take(logits, ops.arange(0, length), axis=-1)
     else:
         sizes = (*ops.shape(logits)[:2], length)
         logits = ops.slice(logits, (0, 0, 0), sizes)  # (B, T, S)

@@ -96,15 +96,15 @@ def check_mask_shape(mask, name, allowed, broadcasts=False):
 
 def causal_mask(query_length, key_length):
     """`(1, T, S)`, True where key position s is at most query position t."""
-    rows = ops.arange(query_length, dtype="int32")
-    columns = ops.arange(key_length, dtype="int32")
+    rows = ops.arange(0, query_length, dtype="int32")
+    columns = ops.arange(0, key_length, dtype="int32")
     return ops.expand_dims(rows[:, None] >= columns[None, :], 0)
 
 
 def distance(query_length, key_length):
     """`(T, S)` integers s - t."""
-    rows = ops.arange(query_length, dtype="int32")[:, None]
-    return ops.arange(key_length, dtype="int32")[None, :] - rows
+    rows = ops.arange(0, query_length, dtype="int32")[:, None]
+    return ops.arange(0, key_length, dtype="int32")[None, :] - rows
 
 
 def window_mask(query_length, key_length, before, after):

@@ -133,6 +133,6 @@ def shifted(x, distance):
             return ops.zeros_like(x)
         padding = [(0, 0)] * (len(x.shape) - 1) + [(distance, 0)]
         return ops.pad(x[..., :-distance], padding)
-    source = ops.arange(ops.shape(x)[-1], dtype="int32") - distance
+    source = ops.arange(0, ops.shape(x)[-1], dtype="int32") - distance
     moved = ops.take(x, ops.maximum(source, 0), axis=-1)
     return ops.where(source >= 0, moved, 0.0)

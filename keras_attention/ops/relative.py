@@ -104,8 +104,12 @@ def offset_buckets(offsets, starts, bidirectional):
         Integers of the shape of `offsets`.
     """
     distance = ops.abs(offsets) if bidirectional else ops.maximum(-offsets, 0)
-    starts = ops.convert_to_tensor(starts)
-    buckets = ops.searchsorted(starts, distance, side="right") - 1
+    # By a table of distances, and of two axes: torch's exporter to ONNX knows
+    # no search, and mistakes what is taken from one axis.
+    last = int(starts[-1])
+    table = np.searchsorted(starts, np.arange(last + 1), side="right") - 1
+    table = ops.convert_to_tensor(table.astype("int32")[:, None])
+    buckets = ops.take(table, ops.minimum(distance, last), axis=0)[..., 0]
     if bidirectional:
-        buckets = ops.where(offsets > 0, buckets + starts.shape[0], buckets)
+        buckets = ops.where(offsets > 0, buckets + len(starts), buckets)
     return buckets

@@ -1,3 +1,5 @@
+import math
+
 from keras import ops
 
 from keras_attention.ops.windows import source_length
@@ -15,10 +17,11 @@ def reverse_readable(x, mask):
         `(B, S, ...)`. The same again gives back `x`.
     """
     batch, length = ops.shape(mask)
-    positions = ops.arange(length, dtype="int32")  # (S,)
+    positions = ops.arange(0, length, dtype="int32")  # (S,)
     ends = source_length(mask)[:, None]  # (B, 1)
     mirrored = ops.where(positions < ends, ends - 1 - positions, positions)
-    # One flat take: along an axis it is many times slower on TensorFlow.
-    rows = mirrored + length * ops.arange(batch, dtype="int32")[:, None]
-    flat = ops.reshape(x, (-1, *ops.shape(x)[2:]))  # (B x S, ...)
-    return ops.take(flat, rows, axis=0)
+    # One flat take: along an axis it is many times slower on TensorFlow. From
+    # two axes: torch's exporter to ONNX mistakes any other number.
+    rows = mirrored + length * ops.arange(0, batch, dtype="int32")[:, None]
+    flat = ops.reshape(x, (-1, math.prod(x.shape[2:])))  # (B x S, ...)
+    return ops.reshape(ops.take(flat, rows, axis=0), ops.shape(x))

@@ -49,7 +49,7 @@ def rotate(inputs, start=0, max_wavelength=10000.0, layout="interleaved"):
     rates = max_wavelength ** (-2 * np.arange(dim // 2) / dim)
     rates = ops.convert_to_tensor(rates.astype(wide))
     start = ops.cast(checks.start_index(start), "int32")
-    positions = ops.arange(shape[1], dtype="int32") + start
+    positions = ops.arange(0, shape[1], dtype="int32") + start
     angles = ops.cast(positions, wide)[:, None] * rates  # (T, H/2)
     between = [1] * (len(inputs.shape) - 3)
     angles = ops.reshape(angles, (1, -1, *between, dim // 2))

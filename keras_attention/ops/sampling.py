@@ -53,7 +53,7 @@ def most_likely(logits, mask=None):
 
 def one_hot(sample, length, dtype, mask=None):
     """1 at a sample `(B, T)` and 0 elsewhere; 0 all over if it is negative."""
-    positions = ops.arange(length, dtype="int32")
+    positions = ops.arange(0, length, dtype="int32")
     chosen = positions == sample[..., None]
     if mask is not None:
         chosen = ops.logical_and(chosen, mask)

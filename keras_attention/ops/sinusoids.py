@@ -33,7 +33,7 @@ def sinusoids(
     rates = (max_wavelength**-exponents).astype("float32")
     rates = ops.convert_to_tensor(rates)
     start = ops.cast(checks.start_index(start), "int32")
-    positions = ops.arange(length, dtype="int32") + start
+    positions = ops.arange(0, length, dtype="int32") + start
     angles = ops.cast(positions, "float32")[:, None] * rates
     sines, cosines = ops.sin(angles), ops.cos(angles)
     if layout == "halves":

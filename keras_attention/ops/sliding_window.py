@@ -137,4 +137,6 @@ def _tiles_are_better(query, key, band, masks):
 def _by_offset(table, index):
     """`(1, N, ...)` of a table `(N, W)`; beyond its ends, what is there."""
     index = ops.minimum(ops.maximum(index, 0), table.shape[1] - 1)
-    return ops.take(table, index, axis=1)[None]
+    # Along axis 0, since torch's exporter to ONNX mistakes the other.
+    bias = ops.take(ops.transpose(table), index, axis=0)  # (..., N)
+    return ops.moveaxis(bias, -1, 0)[None]

@@ -328,8 +328,8 @@ class Tiles:
 
     def readable(self, mask, row, column):
         """Booleans that broadcast to the tile at `row` and `column`."""
-        rows = row + ops.arange(self.queries, dtype="int32")[:, None]
-        columns = column + ops.arange(self.keys, dtype="int32")[None, :]
+        rows = row + ops.arange(0, self.queries, dtype="int32")[:, None]
+        columns = column + ops.arange(0, self.keys, dtype="int32")[None, :]
         readable = None
         if self.hide_padding:
             readable = columns < self.key_length

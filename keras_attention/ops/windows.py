@@ -80,7 +80,7 @@ def whole_attention(
         Output `(B, T, ...)` and scores `(B, T, S)` or None, as `attend`
         returned them.
     """
-    axes = [ops.arange(size, dtype="int32")[None, None] for size in shape]
+    axes = [ops.arange(0, size, dtype="int32")[None, None] for size in shape]
     mask, square = _window(axes, positions, window, shape, causal)
     if source_mask is not None:
         source_mask = source_mask[:, None]
@@ -168,7 +168,7 @@ def _window(axes, positions, window, shape, causal):
     ]
     mask = _cross([ops.abs(x) <= window for x in distances], ops.logical_and)
     if causal:
-        rows = ops.arange(ops.shape(positions)[1], dtype="int32")
+        rows = ops.arange(0, ops.shape(positions)[1], dtype="int32")
         columns = flat_columns(axes, shape)
         mask = ops.logical_and(mask, columns <= rows[:, None])
     return mask, _cross([ops.square(x) for x in distances], ops.add)
@@ -215,7 +215,7 @@ def window_axes(positions, window, shape):
             width = ops.minimum(width, size)
         first = ops.cast(ops.ceil(positions[..., axis] - window), "int32")
         first = ops.maximum(ops.minimum(first, size - width), 0)
-        axes.append(first[:, :, None] + ops.arange(width, dtype="int32"))
+        axes.append(first[:, :, None] + ops.arange(0, width, dtype="int32"))
     return axes
 
 
@@ -244,7 +244,7 @@ def take_windows(x, columns):
     """
     batch, length = ops.shape(x)[:2]
     flat = ops.reshape(x, (-1, *x.shape[2:]))
-    sources = ops.arange(batch, dtype="int32") * length
+    sources = ops.arange(0, batch, dtype="int32") * length
     rows = sources[:, None, None] + columns
     return ops.take(
         flat, ops.reshape(rows, (-1, ops.shape(columns)[2])), axis=0
@@ -265,7 +265,7 @@ def spread_windows(scores, axes, shape):
     widths = [ops.shape(places)[2] for places in axes]
     inside, nearest = [], []
     for places, width, size in zip(axes, widths, shape, strict=True):
-        place = ops.arange(size, dtype="int32") - places[:, :, :1]
+        place = ops.arange(0, size, dtype="int32") - places[:, :, :1]
         inside.append(ops.logical_and(place >= 0, place < width))
         nearest.append(ops.maximum(ops.minimum(place, width - 1), 0))
     place = flat_columns(nearest, widths)  # (B, T, S)

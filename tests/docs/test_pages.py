@@ -8,7 +8,7 @@ import pytest
 
 from docs import names
 from docs.extensions import examples, figures
-from tests.layer_checks import CASES
+from tests import layer_checks, model_checks
 
 # A layer that reads nothing says what else it does: "What it tells apart".
 SECTIONS = ["Equation", "Shapes and masks", "Cost", "Example", "What it"]
@@ -30,6 +30,8 @@ def page_cases():
 
 # Keras's MeanIoU counts in int64, which JAX has not; int32 will do.
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")
+# Keras's `export` on JAX.
+@pytest.mark.filterwarnings("ignore:The .native_serialization. parameter")
 @pytest.mark.parametrize("path", list(page_cases()))
 def test_a_page_prints_what_it_says(path):
     found = examples.mistakes(path)
@@ -113,7 +115,21 @@ def test_a_layer_page_has_its_parts_in_order(path):
     assert set(drawn) <= {script.stem for script in figures.scripts()}
 
 
-def test_the_support_page_has_every_row_that_layers_are_checked_by():
+def test_the_support_page_has_every_layer_and_model():
     text = (names.DOCS / "support.md").read_text("utf-8")
-    missing = [name for name in CASES if f"\n| {name} | " not in text]
+    missing = [
+        name
+        for name in (*layer_checks.CASES, *model_checks.CASES)
+        if f"\n| {{py:obj}}`{name} <" not in text
+    ]
     assert not missing, f"run `make support` for {missing}"
+
+
+def test_the_support_page_tells_each_reason():
+    text = (names.DOCS / "support.md").read_text("utf-8")
+    numbers = re.findall(r"{sup}`([\d, ]+)`", text)
+    used = {int(x) for found in numbers for x in found.split(", ")}
+    reasons = text.partition("\n## Reasons\n")[2]
+    told = [int(x) for x in re.findall(r"^(\d+)\. \S", reasons, re.MULTILINE)]
+    assert told == list(range(1, len(told) + 1)) == sorted(used)
+    assert "fails on" not in text

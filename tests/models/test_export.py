@@ -9,58 +9,16 @@ import pytest
 
 from keras_attention.data import WordTokenizer
 from keras_attention.data.tokenizers import load_tokenizer
-from keras_attention.models import (
-    LuongNMT,
-    RNNSearch,
-    Seq2SeqLSTM,
-    Transformer,
-)
 from keras_attention.models.export import SpecialIds
+from tests.model_checks import SOURCE, TARGET, make
 
 BACKEND = keras.backend.backend()
 on_tensorflow = pytest.mark.skipif(
     BACKEND != "tensorflow", reason="only TensorFlow exports"
 )
 
-SOURCE = WordTokenizer.train(list("abcdefghij"))
-TARGET = WordTokenizer.train(list("klmnopqr"))
 SENTENCES = ["a b c d", "e", "j i h", "a c e g i b d f h j", "b a"]
-MODELS = {
-    "RNNSearch": (
-        RNNSearch,
-        dict(embedding_dim=5, hidden_dim=7, alignment_dim=6, maxout_dim=4),
-    ),
-    "Seq2SeqLSTM": (
-        Seq2SeqLSTM,
-        dict(embedding_dim=5, hidden_dim=7, num_layers=2),
-    ),
-    "LuongNMT": (
-        LuongNMT,
-        dict(
-            embedding_dim=5,
-            hidden_dim=7,
-            num_layers=1,
-            alignment="local_predictive",
-            window=2,
-        ),
-    ),
-    "Transformer": (
-        Transformer,
-        dict(num_layers=1, hidden_dim=12, num_heads=3, intermediate_dim=7),
-    ),
-}
-
-
-def make(name, **options):
-    """An untrained model whose weights are far from zero and from alike."""
-    kind, sizes = MODELS[name]
-    keras.utils.set_random_seed(0)
-    options = options or dict(source_tokenizer=SOURCE, target_tokenizer=TARGET)
-    model = kind(**sizes, **options)
-    rng = np.random.default_rng(3)
-    for weight in model.trainable_weights:
-        weight.assign(rng.normal(size=weight.shape, scale=0.8))
-    return model
+MODELS = "RNNSearch", "Seq2SeqLSTM", "LuongNMT, local", "Transformer"
 
 
 def padded(sentences, behind=0):
@@ -159,7 +117,7 @@ np.savez(found, **{name: x.numpy() for name, x in outputs.items()})
 @pytest.mark.one_backend
 @on_tensorflow
 def test_tensorflow_alone_serves_it(tmp_path):
-    model = make("LuongNMT")
+    model = make("LuongNMT, local")
     options = dict(num_beams=2, num_results=2, max_length=6)
     model.export_translator(tmp_path / "served", **options)
     np.save(tmp_path / "ids.npy", padded(SENTENCES[:3]))
