@@ -109,6 +109,7 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 7,
     "show_nav_level": 2,
     "show_toc_level": 2,
     "navigation_with_keys": False,
