@@ -34,11 +34,11 @@ def run_rows(path, only):
     from docs.supported.checks import attempt
     from docs.supported.subjects import subjects
 
-    gc.freeze()  # Keras collects what is left of each row: not of imports
     found = json.loads(path.read_text()) if path.is_file() else {}
     for kind, rows in subjects().items():
         said = found.get(kind, {})
         for name in filter(lambda name: only in name, rows):
+            gc.freeze()  # Keras collects at each quantized layer, for seconds
             subject = rows[name](name)
             row = {x: attempt(x, subject) for x in SECTIONS[kind]}
             print(keras.backend.backend(), name, *(x[0] for x in row.values()))

@@ -113,7 +113,7 @@ def save_and_load(subject):
 
 
 def quantize_to_int8(subject):
-    """`quantize("int8")`: off by a tenth at most in the mean."""
+    """`quantize("int8")`: off by a fifth at most in the mean."""
     model = subject.model()
     kinds = ("Dense", "EinsumDense", "Embedding")
     kinds = tuple(getattr(keras.layers, x) for x in kinds)
@@ -126,7 +126,7 @@ def quantize_to_int8(subject):
         model.quantize("int8")
     assert all(x.quantization_mode == "int8" for x in projections)
     error = off(subject.answer(model), expected)
-    assert 0 < error < 0.1, f"off by {error:.0%} in the mean"
+    assert 0 < error < 0.2, f"off by {error:.0%} in the mean"
 
 
 def train_lora(subject):

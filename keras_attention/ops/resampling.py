@@ -137,14 +137,19 @@ def resample_grid(grid, sizes, interpolation):
     """
     sizes = grid_sizes(sizes, "sizes")
     xp = np if isinstance(grid, np.ndarray) else ops
-    x = _cast(xp, grid, "float64" if xp is np else wide_dtype(grid.dtype))
+    dtype = "float64" if xp is np else wide_dtype(grid.dtype)
+    x = _cast(xp, grid, dtype)
     for axis, size in enumerate(sizes, start=-1 - len(sizes)):
         old = grid.shape[axis]
         if same((old,), (size,)):
             continue
         matrix = interpolation_matrix(old, size, interpolation)
+        # An array stays one: a tensor in a model's graph would be an input
+        # of what TensorFlow exports to ONNX.
+        known_sizes = isinstance(matrix, np.ndarray)
+        matrix = _cast(np if known_sizes else ops, matrix, dtype)
         x = xp.swapaxes(x, axis, -2)
-        x = xp.matmul(_cast(xp, matrix, x.dtype), x)
+        x = xp.matmul(matrix, x)
         x = xp.swapaxes(x, axis, -2)
     return _cast(xp, x, grid.dtype)
 
