@@ -90,8 +90,12 @@ class ChannelAttention(FeatureAttention):
         means, mask = self._means(features, mask)
         batch, length, units = ops.shape(query)
         channels = features.shape[-1]
-        # One row per query: those of an example share its means.
-        means = ops.broadcast_to(means[:, None], (batch, length, channels))
+        # One row per query: those of an example share its means. A decoder's
+        # step has one, and XLA no gradient of a broadcast to a batch of a size
+        # that TensorFlow does not know, in a loop.
+        means = means[:, None]
+        if length != 1:
+            means = ops.broadcast_to(means, (batch, length, channels))
         logits = channel_logits(
             ops.reshape(means, (batch * length, channels)),
             ops.reshape(query, (batch * length, units)),

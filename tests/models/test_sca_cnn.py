@@ -46,6 +46,12 @@ def small_backbone(seed=0):
     return backbone
 
 
+def layers_alone():
+    """A backbone of one layer, which is the one that is looked at."""
+    images = layers.Input((HEIGHT, WIDTH, 3))
+    return keras.Model(images, layers.Conv2D(4, 1, name="layer")(images))
+
+
 def randomize(model):
     rng = np.random.default_rng(1)
     for weight in model.weights:
@@ -329,6 +335,22 @@ def test_training_reaches_every_layer_that_is_not_frozen():
     frozen = {f"{x}/{y}" for x in ("stem", "top") for y in ("kernel", "bias")}
     statistics = {x for x in before if "/moving_" in x}
     assert len(statistics) == 4 and same == frozen | statistics
+
+
+@pytest.mark.one_backend
+def test_fit_compiles_for_batches_of_a_size_that_is_not_known():
+    """As arrays come: the last batch may be smaller."""
+    model = small_model(
+        layers_alone(), taps=("layer",), attention="spatial_channel"
+    )
+    model.compile(
+        "sgd",
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=keras.backend.backend() != "torch",
+    )
+    target = np.random.default_rng(5).integers(1, V, (3, T))
+    found = model.fit(inputs(3), target, batch_size=2, verbose=0)
+    assert np.isfinite(found.history["loss"]).all()
 
 
 CAPTIONS = ["one two three", "four five", "six"]
