@@ -19,7 +19,7 @@ from keras_attention.models.model import Model
 DONE, FAILED = "done", "failed"
 NO_PROJECTION = "holds no projection (`Dense`, `EinsumDense` or `Embedding`)"
 NO_LORA = "holds nothing that takes a low-rank update"
-NO_SEARCH = "`export_translator` is of translators"
+NO_SEARCH = "`export_translator` is of translators alone"
 ATOL = 1e-4
 
 # What is not ours, or not to be had: why a cell is empty, by what the error
@@ -61,7 +61,8 @@ def compute_mixed_bfloat16(subject):
 
 def compile_with_xla(subject):
     """`compile(jit_compile=True)`: `predict`, and what is translated,
-    captioned or segmented, as without, and a training step."""
+    captioned or segmented, as without, and a training step. XLA's own
+    optimizations are off, since each program runs once."""
     if keras.backend.backend() == "torch":
         return "torch has no XLA, and Keras leaves its compiler off"
     model = subject.model()

@@ -167,7 +167,12 @@ def scan(step, carry, inputs, length=None, convolves=False):
     if backend == "jax":
         import jax
 
-        unroll = convolves and jax.default_backend() == "cpu"
+        steps = [length, *(x.shape[0] for x in tree.flatten(inputs))]
+        unroll = (
+            convolves
+            and jax.default_backend() == "cpu"
+            and isinstance(steps[-1], int)  # unknown in an export
+        )
         return jax.lax.scan(step, carry, inputs, length=length, unroll=unroll)
     if backend == "tensorflow":
         return _scan_tensorflow(step, carry, inputs, length)

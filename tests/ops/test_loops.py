@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -88,3 +89,17 @@ def test_kernels_get_the_gradient_of_the_plain_loop():
         )
         for one, other in zip(got, expected, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="of JAX's export")
+def test_a_loop_over_convolutions_is_exported_with_an_unknown_length():
+    import jax
+    from jax import export
+
+    def total(x):
+        start = ops.zeros(2)
+        return scan(lambda y, x: (y + x, y), start, x, convolves=True)[0]
+
+    spec = jax.ShapeDtypeStruct((*export.symbolic_shape("t"), 2), "float32")
+    exported = export.export(jax.jit(total))(spec)
+    np.testing.assert_array_equal(exported.call(np.ones((3, 2), "f4")), [3, 3])
