@@ -132,6 +132,28 @@ def test_a_reader_switches_to_the_dark(visit, home):
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_explorer_of_a_gallery_page_follows_the_mouse(visit, home, view):
+    page = visit(f"{home}gallery/plot_alignments.html", **VIEWS[view])
+    frame = page.locator("iframe").first
+    frame.scroll_into_view_if_needed()
+    inside = page.frame_locator("iframe").first
+    words = inside.locator("figure").first.locator(".query button")
+    for word in words.all():
+        word.scroll_into_view_if_needed()
+        box = word.bounding_box()
+        page.mouse.move(
+            box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        )
+        said = inside.locator("output").first.inner_text()
+        brightest = inside.locator("figure").first.locator(
+            ".key button[style*='--lit: 100']"
+        )
+        read = brightest.first.inner_text()
+        assert said.startswith(f"{word.inner_text()} reads {read} (0."), said
+    page.screenshot(path=PICTURES / f"explorer-{view}.png")
+
+
 def test_the_front_page_shows_what_there_is_in_one_screen(visit, home):
     page = visit(f"{home}index.html", **VIEWS["light"])
     for what in ("div.highlight-python", ".front-picture img", ".sd-card"):
