@@ -155,6 +155,7 @@ def same_logs(one, other):
     )
 
 
+@pytest.mark.slow  # the callback is that of translation, tested always
 @pytest.mark.filterwarnings("ignore:Attention is nearly the same")
 def test_a_run_that_was_killed_ends_as_one_that_was_not(tmp_path, monkeypatch):
     arguments = ("--recipe", "smoke", "--verbose", "0", "--set", *SHORT)

@@ -3,12 +3,12 @@
 import importlib
 import re
 
-import keras
 import pytest
 
 from docs import names
 from docs.extensions import examples, figures
 from tests import layer_checks, model_checks
+from tests.marks import slow_on_jax
 
 # A layer that reads nothing says what else it does: "What it tells apart".
 SECTIONS = ["Equation", "Shapes and masks", "Cost", "Example", "What it"]
@@ -19,20 +19,12 @@ def label(path):
     return str(path.relative_to(names.DOCS))
 
 
-def page_cases():
-    """The pages with examples; on JAX, models and guides take minutes."""
-    for path in examples.pages():
-        on_jax = keras.backend.backend() == "jax"
-        slow = on_jax and label(path).startswith(("api/models", "guides"))
-        marks = [pytest.mark.slow] if slow else []
-        yield pytest.param(path, id=label(path), marks=marks)
-
-
 # Keras's MeanIoU counts in int64, which JAX has not; int32 will do.
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")
 # Keras's `export` on JAX.
 @pytest.mark.filterwarnings("ignore:The .native_serialization. parameter")
-@pytest.mark.parametrize("path", list(page_cases()))
+@slow_on_jax
+@pytest.mark.parametrize("path", examples.pages(), ids=label)
 def test_a_page_prints_what_it_says(path):
     found = examples.mistakes(path)
     assert not found, "\n".join(found)

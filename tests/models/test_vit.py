@@ -6,6 +6,7 @@ from keras import ops
 from keras_attention.data import ImageProcessor
 from keras_attention.models import ViT
 from keras_attention.ops import resampling
+from tests.marks import slow_on_jax
 
 SIZES = dict(
     image_shape=(12, 20, 3),
@@ -39,6 +40,7 @@ def made(**options):
     return model
 
 
+@slow_on_jax
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [

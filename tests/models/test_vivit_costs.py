@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from keras_attention.models import ViViT
+from tests.marks import slow_on_jax
 
 # Arnab et al., 2021, table 2, and tables 5 and 6 for L/16x2: 400 classes, 32
 # frames of 224 x 224. What the paper calls FLOPs are billions of products.
@@ -53,6 +54,7 @@ def published(request):
     return *numbers, count
 
 
+@slow_on_jax
 def test_the_papers_sizes_have_the_papers_weights(published):
     weights, _, count = published
     assert count(lambda model: model.count_params()) == weights

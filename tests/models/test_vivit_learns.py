@@ -46,8 +46,8 @@ def accuracy_of(variant, shuffled=False, epochs=9):
 @pytest.mark.parametrize(
     "variant",
     [
-        "spatio_temporal",
         "factorized_encoder",
+        pytest.param("spatio_temporal", marks=pytest.mark.slow),
         pytest.param("factorized_self_attention", marks=pytest.mark.slow),
         pytest.param("factorized_dot_product", marks=pytest.mark.slow),
     ],
