@@ -11,6 +11,7 @@ from keras_attention.visualization import (
 )
 from keras_attention.visualization.captions import enlarged
 from keras_attention.visualization.explorer import PER_CELL
+from tests.browser.mouse import point
 
 pytestmark = pytest.mark.one_backend
 pytest.importorskip("PIL")
@@ -50,15 +51,6 @@ def explore(visit, tmp_path):
         return visit(path.as_uri() + anchor, **options)
 
     return opened
-
-
-def point(page, element, share=(0.5, 0.5)):
-    """Moves the mouse to a place in an element, in shares of its size."""
-    element.scroll_into_view_if_needed()
-    box = element.bounding_box()
-    page.mouse.move(
-        box["x"] + share[0] * box["width"], box["y"] + share[1] * box["height"]
-    )
 
 
 def centre(row, column, grid):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.mouse import point
+
 ROOT = Path(__file__).parents[2]
 SITE, PICTURES = ROOT / "site", ROOT / "build" / "look"
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -140,11 +142,7 @@ def test_the_explorer_of_a_gallery_page_follows_the_mouse(visit, home, view):
     inside = page.frame_locator("iframe").first
     words = inside.locator("figure").first.locator(".query button")
     for word in words.all():
-        word.scroll_into_view_if_needed()
-        box = word.bounding_box()
-        page.mouse.move(
-            box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        )
+        point(page, word)
         said = inside.locator("output").first.inner_text()
         brightest = inside.locator("figure").first.locator(
             ".key button[style*='--lit: 100']"
