@@ -94,7 +94,7 @@ class ChannelAttention(FeatureAttention):
         # step has one, and XLA no gradient of a broadcast to a batch of a size
         # that TensorFlow does not know, in a loop.
         means = means[:, None]
-        if length != 1:
+        if query.shape[1] != 1:
             means = ops.broadcast_to(means, (batch, length, channels))
         logits = channel_logits(
             ops.reshape(means, (batch * length, channels)),
