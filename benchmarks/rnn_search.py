@@ -41,9 +41,7 @@ def step_of_fit(model, source, target, labels, label_smoothing=0.0):
     """A step of `fit` with Adam: the time between the ends of two."""
     model.compile(
         "adam",
-        SparseCategoricalCrossentropy(
-            label_smoothing, reduction="mean_with_sample_weight"
-        ),
+        SparseCategoricalCrossentropy(label_smoothing),
         jit_compile=keras.backend.backend() != "torch",
     )
     ids = {"encoder_token_ids": source, "decoder_token_ids": target}

@@ -38,7 +38,7 @@ def training(captions=BATCH, grid=GRID, **options):
     model = make(grid, **options)
     model.compile(
         "adam",
-        SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+        SparseCategoricalCrossentropy(),
         jit_compile=keras.backend.backend() != "torch",
     )
     features, ids, labels = batch(captions, grid)

@@ -50,6 +50,17 @@ def test_value_and_gradient_are_those_of_keras(reduction, scale, jit_compile):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_padding_does_not_dilute_the_mean():
+    each = SparseCategoricalCrossentropy(reduction=None)(LABELS, logits())
+    each = ops.convert_to_numpy(each)
+    loss = SparseCategoricalCrossentropy()
+    np.testing.assert_allclose(
+        float(loss(LABELS, logits(), sample_weight=WEIGHTS)),
+        (each * WEIGHTS).sum() / np.sum(WEIGHTS),
+        rtol=1e-6,
+    )
+
+
 def one_hot(labels):
     return np.eye(V, dtype="float32")[labels]
 

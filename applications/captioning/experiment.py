@@ -136,7 +136,7 @@ def make_model(recipe: Recipe, tokenizer, feature_shape=None):
             training.make_learning_rate(recipe, recipe.steps),
             global_clipnorm=recipe.clipnorm,
         ),
-        SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+        SparseCategoricalCrossentropy(),
         jit_compile=recipe.jit_compile,
     )
     return model

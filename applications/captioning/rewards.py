@@ -66,7 +66,8 @@ def prepare(recipe, about, folder, resume):
         keras.optimizers.Adam(
             choices["learning_rate"], global_clipnorm=recipe.clipnorm
         ),
-        SparseCategoricalCrossentropy(),
+        # Rewards above and below 0 weigh captions: no mean over weights.
+        SparseCategoricalCrossentropy(reduction="sum_over_batch_size"),
         jit_compile=recipe.jit_compile,
     )
     last = SaveAndResume(folder / STATE_FILE)

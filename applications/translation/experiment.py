@@ -250,9 +250,7 @@ def make_model(recipe, splits):
         keras.optimizers.Adam(
             make_learning_rate(recipe), clipnorm=recipe.clipnorm
         ),
-        SparseCategoricalCrossentropy(
-            recipe.label_smoothing, reduction="mean_with_sample_weight"
-        ),
+        SparseCategoricalCrossentropy(recipe.label_smoothing),
         jit_compile=recipe.jit_compile,
     )
     return model

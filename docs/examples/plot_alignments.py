@@ -33,7 +33,7 @@ model = models.RNNSearch.from_preset(
 )
 model.compile(
     keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.015, STEPS)),
-    losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+    losses.SparseCategoricalCrossentropy(),
 )
 batches = data.TranslationBatches.from_text(
     pairs, english, french, num_buckets=1, steps_per_epoch=STEPS

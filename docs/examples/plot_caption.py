@@ -36,7 +36,7 @@ model = models.ShowAttendTell.from_preset(
 )
 model.compile(
     keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(5e-3, STEPS)),
-    losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+    losses.SparseCategoricalCrossentropy(),
     # TensorFlow would compile for longer than it trains.
     jit_compile=keras.backend.backend() == "jax",
 )

@@ -1,6 +1,7 @@
 """Runs the examples of the pages, as a reader would, and compares.
 
-A block of `python` is run; a block of text right below it is what it prints.
+A block of `python` is run; a block of text right below it is what it prints,
+progress bars left out.
 The blocks of a page share their names. A block of `py` is shown; a test runs
 those of some pages, where there is the other library that they need.
 
@@ -25,6 +26,8 @@ BLOCKS = re.compile(
     r"(?:\s*^```text\n(?P<output>.*?)^```$)?",
     re.DOTALL | re.MULTILINE,
 )
+# What `fit` prints of its epochs.
+PROGRESS = re.compile(r"^Epoch \d+/\d+\n|^.*━.*\n?", re.MULTILINE)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -79,7 +82,8 @@ def mistakes(path, kinds=("python",)):
             code = compile("\n" * line + block["code"], str(path), "exec")
             with contextlib.redirect_stdout(io.StringIO()) as printed:
                 exec(code, names)
-            expected, got = block["output"] or "", printed.getvalue()
+            expected = block["output"] or ""
+            got = PROGRESS.sub("", printed.getvalue())
             if not doctest.OutputChecker().check_output(expected, got, FLAGS):
                 found.append(
                     f"{path.relative_to(DOCS.parent)}:{line} must print what "

@@ -37,8 +37,9 @@ class CaptionBatches(BoxedBatches):
         targets                      (B, T) int32    y1 y2 ... yn [end]
         sample_weight                (B, T) float32  1, and 0 on padding
 
-    Each caption of an image is a row with that image. Compile with a loss
-    whose reduction is `"mean_with_sample_weight"`, or padding dilutes it.
+    Each caption of an image is a row with that image. Compile with
+    `losses.SparseCategoricalCrossentropy()`, whose mean leaves padding out;
+    one of Keras wants `reduction="mean_with_sample_weight"` for that.
 
     Captions are sorted into a few boxes of lengths, which pad little and have
     static shapes, or with `same_length` into batches of exactly one length, as

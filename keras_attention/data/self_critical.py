@@ -69,7 +69,10 @@ class SelfCriticalBatches(EpochBatches):
         ...     feature_shape=(16, 32),
         ...     tokenizer=data.WordTokenizer.train(scenes.captions),
         ... )
-        >>> model.compile("adam", losses.SparseCategoricalCrossentropy())
+        >>> loss = losses.SparseCategoricalCrossentropy(
+        ...     reduction="sum_over_batch_size"
+        ... )
+        >>> model.compile("adam", loss)
         >>> reward = metrics.CIDErD(scenes.references).score
         >>> batches = data.SelfCriticalBatches(
         ...     model, examples, reward, num_samples=3, max_length=15
@@ -189,6 +192,6 @@ def check_model(model):
             "`model` must not be compiled with a mean over sample weights, "
             "which here are above and below 0. Received: a loss with "
             f'reduction="{reduction}". Compile it with '
-            'losses.SparseCategoricalCrossentropy(), of reduction "sum_over_'
-            'batch_size".'
+            'losses.SparseCategoricalCrossentropy(reduction="sum_over_batch_'
+            'size").'
         )

@@ -110,8 +110,9 @@ class TranslationBatches(BoxedBatches):
         targets                      (B, T) int32    y1 y2 ... yn [end]
         sample_weight                (B, T) float32  1, and 0 on padding
 
-    with `pad_id` as padding. Compile with a loss whose reduction is
-    `"mean_with_sample_weight"`, or padding dilutes it.
+    with `pad_id` as padding. Compile with
+    `losses.SparseCategoricalCrossentropy()`, whose mean leaves padding out;
+    one of Keras wants `reduction="mean_with_sample_weight"` for that.
 
     Every shape `(B, S, T)` that a compiler sees costs it seconds, every
     padded position costs arithmetic. So the pairs are sorted into at most

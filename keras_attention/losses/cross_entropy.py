@@ -14,8 +14,8 @@ class SparseCategoricalCrossentropy(keras.losses.Loss):
     the size of the logits is kept where automatic gradients keep three or
     four: with a vocabulary, those are the largest tensors of a training step.
 
-    Padding counts by its sample weight: give it 0, and with the reduction
-    `"mean_with_sample_weight"` the loss is the mean over real words.
+    Padding counts by its sample weight: give it 0, and the loss is the mean
+    over real words, where Keras's own default divides by the padding too.
 
     With `label_smoothing` = e the target of a label is 1 - e + e / V, that of
     every other number e / V (Szegedy et al., 2016, section 7; Vaswani et al.,
@@ -26,7 +26,7 @@ class SparseCategoricalCrossentropy(keras.losses.Loss):
 
     Args:
         label_smoothing: e, from 0 to less than 1.
-        reduction: As of every Keras loss.
+        reduction: As of every Keras loss, but the default.
         name: Name of the loss.
         dtype: Dtype of the computation; logits of a lower precision are
             summed in float32 anyway.
@@ -58,7 +58,7 @@ class SparseCategoricalCrossentropy(keras.losses.Loss):
     def __init__(
         self,
         label_smoothing: float = 0.0,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: str | None = "mean_with_sample_weight",
         name: str = "sparse_categorical_crossentropy",
         dtype=None,
     ):

@@ -54,9 +54,8 @@ class ShowAttendTell(RecurrentCaptioner):
 
     with s_t drawn from alpha_t in hard attention (section 4.1), which learns
     where to look by REINFORCE. Train either with plain `compile` and `fit` on
-    `data.CaptionBatches`, with `losses.SparseCategoricalCrossentropy(
-    reduction="mean_with_sample_weight")`; write with `generate`, and look at
-    what each word reads with `caption`.
+    `data.CaptionBatches`, with `losses.SparseCategoricalCrossentropy()`;
+    write with `generate`, and look at what each word reads with `caption`.
 
     It differs from the authors' code where Keras has a better custom: the
     forget gate's bias begins with 1, dropout scales in training, and the

@@ -55,10 +55,9 @@ class TransformerCaptioner(Captioner):
         p(next word) = softmax(decoder blocks(y, m) E')
 
     Train it with plain `compile` and `fit` on `data.CaptionBatches`, with
-    `losses.SparseCategoricalCrossentropy(reduction=
-    "mean_with_sample_weight")`; write with `generate`, and look at what each
-    word reads with `caption`: the mean over the heads of the last decoder
-    block.
+    `losses.SparseCategoricalCrossentropy()`; write with `generate`, and look
+    at what each word reads with `caption`: the mean over the heads of the last
+    decoder block.
 
     Args:
         vocabulary_size: Number of tokens; the tokenizer's if None.

@@ -163,7 +163,10 @@ def test_the_gradient_is_that_of_the_expected_reward(attention):
 
 def test_captions_to_unlearn_are_looked_at_evenly_too():
     model = captioner(doubly_stochastic=0.5)
-    model.compile("sgd", losses.SparseCategoricalCrossentropy())
+    model.compile(
+        "sgd",
+        losses.SparseCategoricalCrossentropy(reduction="sum_over_batch_size"),
+    )
     rng = np.random.default_rng(1)
     inputs = {
         "features": rng.normal(size=(3, 2, 3)).astype("float32"),
@@ -210,9 +213,7 @@ def test_models_that_would_learn_something_else_are_refused():
     with pytest.raises(ValueError, match="Received: reinforce=<Reinforce"):
         data.SelfCriticalBatches(model, examples(1), len)
     model = captioner()
-    loss = losses.SparseCategoricalCrossentropy(
-        reduction="mean_with_sample_weight"
-    )
+    loss = losses.SparseCategoricalCrossentropy()
     model.compile("sgd", loss)
     with pytest.raises(ValueError, match="mean over sample weights"):
         data.SelfCriticalBatches(model, examples(1), len)
@@ -239,9 +240,7 @@ def test_a_half_trained_captioner_earns_more():
     )
     model.compile(
         keras.optimizers.Adam(5e-3),
-        losses.SparseCategoricalCrossentropy(
-            reduction="mean_with_sample_weight"
-        ),
+        losses.SparseCategoricalCrossentropy(),
     )
     batches = data.CaptionBatches(
         cases[0], model.tokenizer, num_buckets=1, input_name="features"
@@ -255,7 +254,7 @@ def test_a_half_trained_captioner_earns_more():
     before = score()
     model.compile(
         keras.optimizers.Adam(5e-4, global_clipnorm=1.0),
-        losses.SparseCategoricalCrossentropy(),
+        losses.SparseCategoricalCrossentropy(reduction="sum_over_batch_size"),
     )
     reward = metrics.CIDErD(train.references).score
     for number in range(80):

@@ -37,6 +37,8 @@ def test_a_wrong_output_is_a_mistake(tmp_path, monkeypatch):
         "```python\nx = 2\nprint(x)\n```\n\n```text\n2\n```\n"
         "and then\n```python\nprint(x + 1)\n```\n```text\n4\n```\n"
         "```python\nprint('unsaid')\n```\n"
+        "```python\nimport keras\n"
+        "bar = keras.utils.Progbar(2)\nbar.update(1)\nbar.update(2)\n```\n"
     )
     wrong, unsaid = examples.mistakes(page)
     assert "page.md:10" in wrong and "4\nReceived:\n3" in wrong

@@ -76,9 +76,7 @@ def trained(name, steps):
     )
     model.compile(
         keras.optimizers.Adam(2e-3),
-        losses.SparseCategoricalCrossentropy(
-            reduction="mean_with_sample_weight"
-        ),
+        losses.SparseCategoricalCrossentropy(),
     )
     batches = CaptionBatches(
         examples,

@@ -354,7 +354,7 @@ def test_it_learns_to_reverse_and_answers_alike_after_a_reload(tmp_path):
                 2e-3, epochs * batches.num_batches
             )
         ),
-        SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"),
+        SparseCategoricalCrossentropy(),
         jit_compile=True,
     )
     model.fit(batches, epochs=epochs, shuffle=False, verbose=0)
