@@ -2,7 +2,8 @@
 
 A part is a process of its own: what XLA has compiled stays in memory until one
 ends. Each has one thread, for the threads of two would wait for each other,
-torch's by spinning: four times the time.
+torch's by spinning: four times the time. What JAX has compiled is kept in
+build/, for models of the same sizes in another test, part or run.
 
 python tools/run_tests.py --select "not slow" tensorflow jax torch
 """
@@ -62,6 +63,11 @@ ONE_THREAD = {
     "TF_NUM_INTEROP_THREADS": "1",
     "NPROC": "1",  # JAX
 }
+COMPILED = {
+    "JAX_COMPILATION_CACHE_DIR": os.path.abspath("build/compiled"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
 printing = threading.Lock()
 
 
@@ -96,6 +102,7 @@ def run(backend, part, options):
         env={
             **os.environ,
             **ONE_THREAD,
+            **COMPILED,
             "KERAS_BACKEND": backend,
             "XLA_FLAGS": flags.strip(),
         },

@@ -61,7 +61,7 @@ def additive_attention(
         both in the dtype of `value`.
 
     Raises:
-        ValueError: Query, key or value has not three axes.
+        ValueError: A shape is not as above, or sizes do not fit each other.
 
     Examples:
         >>> from keras import ops
@@ -73,7 +73,12 @@ def additive_attention(
         >>> tuple(read.shape), tuple(scores.shape)
         ((2, 3, 8), (2, 3, 5))
     """
-    checks.axes(3, query=query, key=key, value=value)
+    checks.shapes(
+        query=(query, "BTU"),
+        key=(key, "BSU"),
+        value=(value, "BSV"),
+        score_vector=(score_vector, "U"),
+    )
     if return_scores or dropout_rate:
         logits = additive_logits(query, key, score_vector)
         output, scores = attend(logits, value, mask, dropout_rate, seed)

@@ -24,6 +24,29 @@ def axes(number, **tensors):
             )
 
 
+def shapes(**tensors):
+    """Raises unless tensors have their axes, of equal sizes for equal letters.
+
+    Args:
+        **tensors: By its name, a tensor and a letter for each of its axes:
+            `key=(key, "BSU")`. What is not known yet fits.
+    """
+    found = {}
+    for name, (tensor, letters) in tensors.items():
+        axes(len(letters), **{name: tensor})
+        for letter, size in zip(letters, tensor.shape, strict=True):
+            if not known(size):
+                continue
+            first, expected = found.setdefault(letter, (name, size))
+            if size != expected:
+                raise ValueError(
+                    f"`{name}` must have shape ({', '.join(letters)}), with "
+                    f"the {letter} of `{first}`. Received: `{name}` of shape "
+                    f"{tuple(tensor.shape)}, `{first}` of shape "
+                    f"{tuple(tensors[first][0].shape)}."
+                )
+
+
 def start_index(value):
     """Returns `value`, or raises unless it is one position."""
     if len(getattr(value, "shape", np.shape(value))):

@@ -67,7 +67,7 @@ def dot_product_attention(
         or None, both in the dtype of `value`.
 
     Raises:
-        ValueError: Query, key or value has not four axes.
+        ValueError: A shape is not as above, or sizes do not fit each other.
 
     Examples:
         >>> from keras import ops
@@ -77,7 +77,7 @@ def dot_product_attention(
         >>> tuple(read.shape)  # four query heads on two of keys and values
         (2, 3, 4, 8)
     """
-    checks.axes(4, query=query, key=key, value=value)
+    check_heads(query, key, value)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     if mask is not None and len(mask.shape) == 3:
         mask = mask[:, None]  # (B, 1, T, S)
@@ -108,6 +108,20 @@ def dot_product_attention(
     if length == 1 or not blocks.is_traced_by_tensorflow(query):
         return _dense_output(*arguments), None
     return attention_of_unknown_length(*arguments), None
+
+
+def check_heads(query, key, value):
+    """Raises unless sizes of query, key and value fit each other."""
+    checks.shapes(
+        query=(query, "BTNH"), key=(key, "BSKH"), value=(value, "BSKV")
+    )
+    heads, of_keys = query.shape[2], key.shape[2]
+    if known(heads, of_keys) and heads % of_keys:
+        raise ValueError(
+            "The heads of `query` must be a multiple of those of `key`. "
+            f"Received: {heads} and {of_keys}, axis 2 of shapes "
+            f"{tuple(query.shape)} and {tuple(key.shape)}."
+        )
 
 
 def _tiles_from():

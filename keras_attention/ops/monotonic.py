@@ -39,7 +39,8 @@ def monotonic_scores(choose, previous, mode="parallel"):
         `(..., S)`, the scores.
 
     Raises:
-        ValueError: The mode is none of these.
+        ValueError: The mode is none of these, or the two are not of the same
+            number of positions.
 
     Examples:
         >>> from keras import ops
@@ -50,6 +51,12 @@ def monotonic_scores(choose, previous, mode="parallel"):
         [[0.5, 0.25, 0.125, 0.0625]]
     """
     checks.one_of(mode, "mode", ("parallel", "recursive", "hard"))
+    sizes = choose.shape[-1], previous.shape[-1]
+    if checks.known(*sizes) and sizes[0] != sizes[1]:
+        raise ValueError(
+            "`choose` and `previous` must be of the same positions. Received: "
+            f"last axes of {sizes[0]} and {sizes[1]}."
+        )
     if mode == "hard":
         reached = ops.cumsum(previous, axis=-1) > 0
         chosen = ops.where(reached, choose, 0.0)

@@ -9,6 +9,7 @@ from keras_attention.ops.blocks import is_traced_by_tensorflow
 from keras_attention.ops.checks import known
 from keras_attention.ops.dot_product import (
     attention_of_unknown_length,
+    check_heads,
     dot_product_attention,
     has_fused_kernel,
 )
@@ -65,7 +66,8 @@ def sliding_window_attention(
         or None, both in the dtype of `value`.
 
     Raises:
-        ValueError: Query, key or value has not four axes.
+        ValueError: A shape is not as above, sizes do not fit each other, or
+            `before` or `after` is no whole number of at least 0.
 
     Examples:
         >>> from keras import ops
@@ -77,7 +79,17 @@ def sliding_window_attention(
         >>> ops.convert_to_numpy(scores)[0, 0, 3].round(1).tolist()
         [0.0, 0.0, 0.5, 0.5, 0.0, 0.0]
     """
-    checks.axes(4, query=query, key=key, value=value)
+    check_heads(query, key, value)
+    checks.non_negative_int(before, "before")
+    checks.non_negative_int(after, "after")
+    if bias is not None:
+        checks.shapes(query=(query, "BTNH"), bias=(bias, "NW"))
+        if bias.shape[1] != before + 1 + after:
+            raise ValueError(
+                "`bias` must have one column per offset of the window: before "
+                f"+ 1 + after = {before + 1 + after}. Received: shape "
+                f"{tuple(bias.shape)}."
+            )
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     band = Band(before, after)
     length, key_length = ops.shape(query)[1], ops.shape(key)[1]

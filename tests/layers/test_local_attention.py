@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from keras_attention.layers import LocalAttention
+from tests.marks import slow_on_jax
 
 # S is longer than four windows of D = 1, so that windows are cut out, and
 # shorter than four of D = 2, so that all pairs are masked.
@@ -371,6 +372,7 @@ def test_a_functional_model_takes_any_length_and_reloads(alignment, tmp_path):
             np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
 
 
+@slow_on_jax
 @pytest.mark.parametrize("alignment", ALIGNMENTS)
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_model_with_windows_fits(alignment, jit_compile):

@@ -14,6 +14,7 @@ from keras_attention.layers import (
 )
 from keras_attention.ops import dot_product, tiles
 from tests.gradients import gradients
+from tests.marks import slow_on_jax
 
 B, T, S, N, D, E, H = 2, 5, 7, 6, 11, 13, 4
 BACKEND = keras.backend.backend()
@@ -246,6 +247,7 @@ def test_a_compiled_step_knows_its_position_when_it_runs():
         np.testing.assert_allclose(numpy(output), expected[:, t], atol=1e-5)
 
 
+@slow_on_jax
 @each
 def test_positions_do_not_depend_on_what_is_behind_a_mask(name):
     query, _ = inputs()
@@ -400,6 +402,7 @@ def test_positions_have_no_meaning_over_a_memory(name):
         layer.step(query[:, 0], memory, {})
 
 
+@slow_on_jax
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("name", ["ALiBi", "relative", "all"])
 def test_long_windows_go_by_bands_with_the_same_bias(name, causal):

@@ -5,6 +5,7 @@ import pytest
 from keras_attention import optimizers
 from keras_attention.data import ImageProcessor
 from keras_attention.models import ViT, ViTSegmenter
+from tests.marks import slow_on_jax
 from tests.models.segmenter_reference import (
     D,
     K,
@@ -40,6 +41,7 @@ def test_it_computes_what_the_paper_says(decoder, tokens):
         assert expected.std() > 0.1
 
 
+@slow_on_jax
 @decoders
 @pytest.mark.parametrize(
     ("dtype", "encoder"),

@@ -8,6 +8,7 @@ from keras import ops
 from keras_attention.data import ImageProcessor
 from keras_attention.models import ViT, ViViT, joint_probabilities
 from keras_attention.ops import resampling
+from tests.marks import slow_on_jax
 
 SIZES = dict(
     video_shape=(4, 8, 12, 3),
@@ -215,6 +216,7 @@ def test_a_state_depends_on_what_its_variant_reads(variant, block, expected):
     np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape))
 
 
+@slow_on_jax
 @pytest.mark.parametrize("pooling", ["token", "average"])
 def test_of_an_encoder_frames_stay_apart_until_time(pooling):
     model = made("factorized_encoder", pooling=pooling)
@@ -376,6 +378,7 @@ def test_attention_along_time_begins_as_none_and_learns():
     assert abs(numpy(kernel)).max() > 1e-6
 
 
+@slow_on_jax
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_other_clips_and_tubelets_resample_what_is_learned(variant):
     model = made(variant)
@@ -444,6 +447,7 @@ def test_several_label_sets_share_a_head():
     assert again.num_classes == {"noun": 3, "verb": 2}
 
 
+@slow_on_jax
 @pytest.mark.parametrize(
     "options",
     [
@@ -545,6 +549,7 @@ def test_it_is_frozen_and_slowed_by_depth(variant):
     np.testing.assert_array_equal(numpy(other(clips())), np.zeros((2, 7)))
 
 
+@slow_on_jax
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_it_quantizes_and_takes_low_rank_updates(variant):
     model, video = made(variant), clips()

@@ -35,7 +35,11 @@ PUBLISHED = [
 
 @pytest.fixture(
     scope="module",
-    params=PUBLISHED,
+    params=[
+        # The largest only make more weights of the same blocks.
+        pytest.param(x, marks=[pytest.mark.slow] * ("_l_" in x[0]))
+        for x in PUBLISHED
+    ],
     ids=["-".join(map(str, (x[0], *x[1].values()))) for x in PUBLISHED],
 )
 def published(request):
