@@ -13,8 +13,8 @@ TORCH := torch==2.13.0
 PYTEST_FLAGS ?=
 SELECT ?= not slow
 # Tests compile much and run it once: XLA's older code generator, in one part
-# and without LLVM's optimizations, takes half the time. `make test-all` tests
-# what users run.
+# and without LLVM's optimizations, takes half the time. conftest.py reads these
+# flags, and tells TensorFlow the same. `make test-all` tests what users run.
 TEST_XLA_FLAGS ?= --xla_backend_optimization_level=0 \
 	--xla_cpu_use_fusion_emitters=false \
 	--xla_cpu_parallel_codegen_split_count=1

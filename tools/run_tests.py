@@ -41,7 +41,7 @@ EVERYWHERE = [LAYERS, MODELS, [*EXAMPLES, *OTHERS]]
 # All tests, whatever their folder.
 APPLICATIONS = ["tests/applications"]
 APART = [LAYERS, MODELS, APPLICATIONS]
-REST = ["keras_attention", "tests"]
+REST = ["tests", "--ignore=tests/docs"]
 REST += [f"--ignore={folder}" for (folder,) in APART]
 # All models in one process would take 9 GB.
 TWO_OF_MODELS = [
@@ -51,7 +51,7 @@ TWO_OF_MODELS = [
 # The backend with the longest parts first and torch, with the shortest, last,
 # so that both processes end at about the same time.
 PARTS = {
-    "tensorflow": [LAYERS, *TWO_OF_MODELS, APPLICATIONS, REST],
+    "tensorflow": [LAYERS, *TWO_OF_MODELS, APPLICATIONS, EXAMPLES, REST],
     "jax": EVERYWHERE,
     "torch": EVERYWHERE,
 }

@@ -9,6 +9,7 @@ import pytest
 # Trains as the command does, until it kills itself in the second epoch.
 KILLED = """
 import os, signal, sys
+import conftest  # or TensorFlow would compute otherwise than in this process
 import keras
 from applications.{application} import experiment, train
 

@@ -299,8 +299,14 @@ def test_every_recipe_goes_together(name):
     ("name", "changes"),
     [
         ("shapes_channel_spatial", ["image_size=32", "attention_dim=8"]),
-        ("shapes_transformer", ["image_size=32"]),
-        ("shapes_window", ["image_size=32", "attention_dim=8"]),
+        pytest.param(
+            "shapes_transformer", ["image_size=32"], marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "shapes_window",
+            ["image_size=32", "attention_dim=8"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_other_captioners_are_trained_scored_and_read_back(

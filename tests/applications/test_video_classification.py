@@ -102,6 +102,7 @@ def test_a_run_folder_holds_what_a_reader_needs(smoke):
     assert model.video_shape == (8, 12, 12, 3)
 
 
+@pytest.mark.slow
 def test_frames_in_any_order_tell_half_at_most(tmp_path):
     changes = ("train_examples=1500", "test_examples=400", "epochs=4")
     metrics = run(tmp_path / "bag", "--set", *changes, "system=bag_of_frames")
@@ -244,6 +245,8 @@ def test_weights_of_another_variant_are_refused(smoke, rolls, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+# A run that writes sentences is killed in each run of the tests.
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_metrics_of_one_that_was_not(tmp_path):
     changes = ("--set", *TINY, "epochs=3", "batch_size=16", "num_layers=2")
     changes += ("stochastic_depth=0.2", "augmentation=('flip', 'mixup')")
