@@ -1,5 +1,6 @@
 import fractions
 import io
+import os
 
 import av
 import numpy as np
@@ -43,6 +44,10 @@ def encode(
             frame.time_base = ticks
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    if hasattr(os, "sched_setscheduler"):
+        # SVT-AV1 makes the process one of real time where it may, as root: it
+        # would keep all others off its core until it ends.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return file.getvalue()
 
 
