@@ -95,6 +95,14 @@ def test_every_page_fits_a_phone(visit, home):
     assert not wide
 
 
+def test_lines_of_code_fit_beside_the_sidebars(visit, home):
+    small = {"width": 1200, "height": 800}
+    page = visit(f"{home}guides/fine_tune_videos.html", viewport=small)
+    starts = page.locator("#in-five-lines pre")
+    assert starts.count() == 1
+    assert starts.evaluate("pre => pre.scrollWidth - pre.clientWidth") == 0
+
+
 @pytest.mark.slow
 def test_every_page_passes_the_accessibility_checker(visit, home):
     page, found = visit(f"{home}index.html", **VIEWS["light"]), {}
