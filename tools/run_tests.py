@@ -66,7 +66,6 @@ ONE_THREAD = {
 COMPILED = {
     "JAX_COMPILATION_CACHE_DIR": os.path.abspath("build/compiled"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
 printing = threading.Lock()
 

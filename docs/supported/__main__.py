@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 from docs.supported.page import BACKENDS, SECTIONS, page_of, versions_of
+from tools.run_tests import COMPILED
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "support.md"
@@ -64,9 +65,7 @@ def run_all(backends, only):
             "CUDA_VISIBLE_DEVICES": "",
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "XLA_FLAGS": " ".join(XLA_FLAGS),
-            # What another model of the same sizes compiled is not again.
-            "JAX_COMPILATION_CACHE_DIR": str(FOUND / "compiled"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            **COMPILED,
         }
         command = [sys.executable, "-m", "docs.supported"]
         command += ["--json", str(path), "--cases", only]

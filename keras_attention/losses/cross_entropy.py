@@ -26,7 +26,7 @@ class SparseCategoricalCrossentropy(keras.losses.Loss):
 
     Args:
         label_smoothing: e, from 0 to less than 1.
-        reduction: As of every Keras loss, but the default.
+        reduction: How losses are summed up, one of Keras's reductions.
         name: Name of the loss.
         dtype: Dtype of the computation; logits of a lower precision are
             summed in float32 anyway.
